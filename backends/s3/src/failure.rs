@@ -1,0 +1,210 @@
+//! What a request came to when it failed: the kind that callers act on, and a message that
+//! an operator can act on.
+//!
+//! Owns: reading the SDK's errors; the message. Does not own: the table of kinds
+//! (`verdict`), what a store does about a failure.
+
+mod verdict;
+
+use std::error::Error as StdError;
+use std::io;
+
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::RequestId;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use vpool_object::{Error, ErrorKind};
+
+use crate::limits::MESSAGE_BYTES_MAX;
+use verdict::{for_answer, remedy_for_cause};
+
+type Source = Box<dyn StdError + Send + Sync>;
+
+/// A failed request, before it is told apart by operation and object.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: ErrorKind,
+    /// The status of the answer, where there was one.
+    pub(crate) status: Option<u16>,
+    /// S3's code for the error; empty where the answer had none.
+    pub(crate) code: String,
+    /// What happened, in words.
+    cause: String,
+    /// What can be done about it; may be empty.
+    remedy: &'static str,
+    source: Option<Source>,
+}
+
+impl Failure {
+    /// A failure that we found ourselves.
+    pub(crate) fn new(kind: ErrorKind, cause: impl Into<String>) -> Failure {
+        Failure {
+            kind,
+            status: None,
+            code: String::new(),
+            cause: cause.into(),
+            remedy: "",
+            source: None,
+        }
+    }
+
+    /// No answer within the time.
+    pub(crate) fn timed_out(seconds: u64) -> Failure {
+        let cause = format!("not done within {seconds} s");
+        Failure { remedy: remedy_for_cause("timed out"), ..Failure::new(ErrorKind::Unavailable, cause) }
+    }
+
+    /// An error told inside an answer that as a whole is none.
+    pub(crate) fn of_code(code: &str, message: &str) -> Failure {
+        let (kind, remedy) = for_answer(0, code, message);
+        let cause = match message {
+            "" => printable(code),
+            message => format!("{}: {}", printable(code), printable(message)),
+        };
+        Failure { code: code.to_owned(), remedy, ..Failure::new(kind, cause) }
+    }
+
+    /// Whether the store said that it does not know such a request.
+    pub(crate) fn is_unsupported(&self) -> bool {
+        matches!(self.status, Some(400 | 405 | 501)) || self.code == "NotImplemented"
+    }
+
+    /// From what the SDK says of a request.
+    pub(crate) fn from_sdk<E>(error: SdkError<E, HttpResponse>) -> Failure
+    where
+        E: ProvideErrorMetadata + RequestId + StdError + Send + Sync + 'static,
+    {
+        let status = error.raw_response().map(|answer| answer.status().as_u16());
+        match &error {
+            SdkError::ServiceError(_) => Self::from_answer(status, error),
+            SdkError::ResponseError(_) => Failure {
+                status,
+                cause: format!("the answer cannot be read: {}", chain(&error)),
+                // Dropped half way, most likely: what was asked may have happened.
+                ..Self::with_source(body_kind(&error), error)
+            },
+            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => {
+                Self::from_cause(ErrorKind::Unavailable, error)
+            }
+            // The SDK could not make the request: its endpoint or keys make no sense to it.
+            _ => Self::from_cause(ErrorKind::Invalid, error),
+        }
+    }
+
+    /// From a body that broke off.
+    pub(crate) fn from_body(error: impl StdError + Send + Sync + 'static) -> Failure {
+        let kind = body_kind(&error);
+        let cause = format!("the body broke off: {}", chain(&error));
+        Failure { cause, ..Self::with_source(kind, error) }
+    }
+
+    /// An answer with an error in it.
+    fn from_answer<E>(status: Option<u16>, error: SdkError<E, HttpResponse>) -> Failure
+    where
+        E: ProvideErrorMetadata + RequestId + StdError + Send + Sync + 'static,
+    {
+        let code = error.code().unwrap_or_default().to_owned();
+        let message = error.message().unwrap_or_default();
+        let (kind, remedy) = for_answer(status.unwrap_or(0), &code, message);
+        let mut cause = match (status, code.as_str()) {
+            (Some(status), "") => format!("{status} without an S3 error"),
+            (Some(status), code) => format!("{status} {code}"),
+            (None, code) => code.to_owned(),
+        };
+        if !message.is_empty() && message != code {
+            cause.push_str(&format!(": {}", printable(message)));
+        }
+        let request = error.as_service_error().and_then(|service| service.request_id());
+        if let Some(request) = request {
+            cause.push_str(&format!(" (request {})", printable(request)));
+        }
+        Failure { status, code, cause, remedy, ..Self::with_source(kind, error) }
+    }
+
+    /// No answer at all; the SDK's chain of errors says why.
+    fn from_cause<E>(kind: ErrorKind, error: SdkError<E, HttpResponse>) -> Failure
+    where
+        E: StdError + Send + Sync + 'static,
+    {
+        let cause = chain(&error);
+        let remedy = remedy_for_cause(&cause);
+        Failure { cause, remedy, ..Self::with_source(kind, error) }
+    }
+
+    fn with_source(kind: ErrorKind, error: impl StdError + Send + Sync + 'static) -> Failure {
+        Failure { source: Some(Box::new(Cause(chain(&error)))), ..Failure::new(kind, "") }
+    }
+
+    /// The error that leaves this crate. `place` is the object's or bucket's URL, `keys`
+    /// where the credentials are from.
+    pub(crate) fn into_error(self, operation: &str, place: &str, keys: &str) -> Error {
+        let mut text = format!("{operation} {place}: {}", self.cause);
+        if !self.remedy.is_empty() {
+            text.push_str("; ");
+            text.push_str(&self.remedy.replace("{keys}", keys));
+        }
+        let error = Error::new(self.kind, text);
+        match self.source {
+            Some(source) => error.with_source(source),
+            None => error,
+        }
+    }
+}
+
+/// The texts of a chain of errors. The SDK's own values are not kept: the answers in them
+/// can quote signed headers, a session's token among them, and Debug would show those.
+#[derive(Debug)]
+struct Cause(String);
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for Cause {}
+
+fn sources<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// What an error and its sources say, outermost first.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = String::new();
+    for error in sources(error) {
+        let next = error.to_string();
+        // Many errors repeat what their source says.
+        if !next.is_empty() && !text.contains(&next) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&next);
+        }
+    }
+    printable(&text)
+}
+
+/// A body that ended early in good order is damage; one whose connection broke is not.
+fn body_kind(error: &(dyn StdError + 'static)) -> ErrorKind {
+    let broken = sources(error).filter_map(|error| error.downcast_ref::<io::Error>()).any(|error| {
+        !matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData)
+    });
+    if broken { ErrorKind::Unavailable } else { ErrorKind::Damaged }
+}
+
+/// A foreign text, cut to what an error may hold and without what a terminal would obey.
+fn printable(text: &str) -> String {
+    let mut cut = String::new();
+    for c in text.chars() {
+        if cut.len() + c.len_utf8() > MESSAGE_BYTES_MAX {
+            cut.push_str("...");
+            break;
+        }
+        cut.push(if c.is_control() { ' ' } else { c });
+    }
+    cut
+}
+
+#[cfg(test)]
+mod tests;

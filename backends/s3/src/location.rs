@@ -1,0 +1,149 @@
+//! Where a pool lies: `URL/BUCKET/PREFIX`.
+//!
+//! Owns: the written form, and what is allowed in it.
+//! Does not own: whether there is anything (the store), who may go there (credentials).
+
+use std::fmt;
+use std::str::FromStr;
+
+use vpool_object::{Error, ErrorKind, Key, Result};
+
+use crate::limits::PREFIX_BYTES_MAX;
+
+/// An endpoint, a bucket, and a prefix within it.
+///
+/// ```
+/// let location: vpool_s3::Location = "http://127.0.0.1:18500/bucket/some/prefix".parse()?;
+/// assert_eq!(location.endpoint(), "http://127.0.0.1:18500");
+/// assert_eq!(location.bucket(), "bucket");
+/// assert_eq!(location.prefix(), "some/prefix");
+/// # Ok::<(), vpool_object::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Location {
+    endpoint: String,
+    bucket: String,
+    prefix: String,
+}
+
+impl Location {
+    /// `http://HOST[:PORT]` or `https://…`, without a path.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The bucket's name.
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// What stands before every object's name, without a `/` at its end; may be empty.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Whether the way there is encrypted.
+    pub fn is_https(&self) -> bool {
+        self.endpoint.starts_with("https://")
+    }
+
+    /// The prefix as it stands before a name: empty, or ending in `/`.
+    pub(crate) fn root(&self) -> String {
+        if self.prefix.is_empty() {
+            return String::new();
+        }
+        format!("{}/", self.prefix)
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.endpoint, self.bucket)?;
+        if self.prefix.is_empty() {
+            return Ok(());
+        }
+        write!(f, "/{}", self.prefix)
+    }
+}
+
+impl FromStr for Location {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Location> {
+        // Not shown in errors before this: someone may have written a password there.
+        if text.contains('@') {
+            return Err(invalid("a URL holds no user or password: they go into a credentials file"));
+        }
+        let refuse = |why: &str| invalid(format!("{text:?} is no URL/BUCKET/PREFIX: {why}"));
+        let (scheme, rest) = text
+            .split_once("://")
+            .ok_or_else(|| refuse("it does not begin with http:// or https://"))?;
+        let scheme = scheme.to_ascii_lowercase();
+        if scheme != "http" && scheme != "https" {
+            return Err(refuse("it does not begin with http:// or https://"));
+        }
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        check_host(host).map_err(&refuse)?;
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let (bucket, prefix) = path.split_once('/').unwrap_or((path, ""));
+        check_bucket(bucket).map_err(&refuse)?;
+        check_prefix(prefix).map_err(&refuse)?;
+        Ok(Location {
+            endpoint: format!("{scheme}://{}", host.to_ascii_lowercase()),
+            bucket: bucket.to_owned(),
+            prefix: prefix.to_owned(),
+        })
+    }
+}
+
+fn invalid(context: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Invalid, context)
+}
+
+/// `NAME`, `1.2.3.4` or `[::1]`, with or without `:PORT`.
+fn check_host(host: &str) -> std::result::Result<(), &'static str> {
+    let (name, port) = match host.rsplit_once(':') {
+        // The colons of an IPv6 address stand within brackets.
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        _ => (host, None),
+    };
+    if port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0)) {
+        return Err("the port is no number from 1 to 65535");
+    }
+    if let Some(address) = name.strip_prefix('[') {
+        let address = address.strip_suffix(']').ok_or("a bracket is not closed")?;
+        let address = address.parse::<std::net::Ipv6Addr>();
+        return address.map(drop).map_err(|_| "between the brackets is no IPv6 address");
+    }
+    let name_ok = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    if name.is_empty() || name.len() > 253 || !name.bytes().all(name_ok) {
+        return Err("the host is no name or address");
+    }
+    Ok(())
+}
+
+/// The rules of S3, and what Ceph allows beyond them: capitals, `_`, up to 255 bytes.
+fn check_bucket(bucket: &str) -> std::result::Result<(), &'static str> {
+    if bucket.is_empty() {
+        return Err("the bucket is missing");
+    }
+    let byte_ok = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    let dots_only = bucket.bytes().all(|b| b == b'.');
+    if !(3..=255).contains(&bucket.len()) || !bucket.bytes().all(byte_ok) || dots_only {
+        return Err("a bucket has 3 to 255 letters, digits, '.', '-' or '_'");
+    }
+    Ok(())
+}
+
+fn check_prefix(prefix: &str) -> std::result::Result<(), &'static str> {
+    if prefix.len() > PREFIX_BYTES_MAX {
+        return Err("the prefix is longer than 200 bytes");
+    }
+    if !prefix.is_empty() && Key::new(prefix).is_err() {
+        return Err("the prefix holds other than a-z, 0-9, '.', '_', '-', or an empty part");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

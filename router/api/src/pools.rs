@@ -1,0 +1,155 @@
+//! Pools as the API shows them.
+//!
+//! Owns: the bodies about pools. Does not own: pools (the engine), locations' meaning.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a pool's objects are. Secrets are in the file named, never here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Location {
+    /// A directory of the daemon's host, or a NAS mounted there.
+    Fs {
+        /// Its absolute path.
+        path: String,
+    },
+    /// A bucket, or a prefix in one, of an S3 server.
+    S3 {
+        /// `URL/BUCKET/PREFIX`; the prefix may be left out.
+        url: String,
+        /// The absolute path of the file with the keys, on the daemon's host.
+        credentials_file: String,
+        /// The region that is signed for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        region: Option<String>,
+        /// The absolute path of a file with CA certificates to trust in place of the
+        /// system's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ca_file: Option<String>,
+        /// The bucket stands in the host name, not in the path.
+        #[serde(default)]
+        virtual_host: bool,
+    },
+}
+
+/// Makes a pool on a location that holds none yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreatePool {
+    /// Its name, unique in the grid.
+    pub name: String,
+    /// Where.
+    pub location: Location,
+}
+
+/// Takes over a location that holds a pool, with all its disks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdoptPool {
+    /// The name here; by default the one that the pool had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where.
+    pub location: Location,
+    /// The old grid is known to be gone, although the location was used lately.
+    #[serde(default)]
+    pub take_over: bool,
+}
+
+/// What came with a location.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted {
+    /// The pool's name here.
+    pub pool: String,
+    /// Its disks, by name.
+    pub disks: Vec<String>,
+}
+
+/// A pool and how it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pool {
+    /// Its id, 32 hexadecimal digits.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Where its objects are.
+    pub location: Location,
+    /// The generation of this grid's claim on the location.
+    pub generation: u64,
+    /// How many disks it has.
+    pub disks: u64,
+    /// Bytes of the journal in use.
+    pub journal_used_bytes: u64,
+    /// Bytes that the journal may use.
+    pub journal_max_bytes: u64,
+    /// Acknowledged bytes that are not in the store yet.
+    pub unshipped_bytes: u64,
+    /// How its store is doing; `None` where it could not be opened.
+    pub store: Option<StoreCounts>,
+    /// Why the pool does not serve, if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Whether requests reach a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreState {
+    /// They do, as far as is known.
+    Up,
+    /// So many failed in a row that only trials are sent.
+    Down,
+}
+
+/// What was asked of a store since the daemon started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreCounts {
+    /// Whether requests reach it.
+    pub state: StoreState,
+    /// Requests sent.
+    pub requests: u64,
+    /// Requests that failed, other than for an object that is not there.
+    pub errors: u64,
+    /// Requests sent again after a failure.
+    pub retries: u64,
+    /// Bytes of objects sent.
+    pub sent_bytes: u64,
+    /// Bytes of objects received.
+    pub received_bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    //! The forms that requests have, and that what is misspelt is refused.
+
+    use super::{CreatePool, Location};
+
+    #[test]
+    fn a_request_reads_as_written() {
+        let text = r#"{"name": "main", "location": {"kind": "s3",
+            "url": "http://127.0.0.1:7480/bucket", "credentials_file": "/etc/vpool/s3"}}"#;
+        let request: CreatePool = serde_json::from_str(text).expect("as documented");
+        assert_eq!(
+            request.location,
+            Location::S3 {
+                url: "http://127.0.0.1:7480/bucket".into(),
+                credentials_file: "/etc/vpool/s3".into(),
+                region: None,
+                ca_file: None,
+                virtual_host: false,
+            }
+        );
+    }
+
+    #[test]
+    fn misspelt_fields_are_refused() {
+        for text in [
+            r#"{"name": "a", "location": {"kind": "fs", "path": "/x"}, "nmae": "b"}"#,
+            r#"{"name": "a", "location": {"kind": "fs", "path": "/x", "ca_file": "/y"}}"#,
+            r#"{"name": "a", "location": {"kind": "ftp", "path": "/x"}}"#,
+            r#"{"name": "a"}"#,
+        ] {
+            assert!(serde_json::from_str::<CreatePool>(text).is_err(), "{text}");
+        }
+    }
+}

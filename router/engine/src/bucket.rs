@@ -1,0 +1,256 @@
+//! The bucket's own record: claim, descriptors, stream records; and what adoption finds there.
+//!
+//! Owns: claiming a location, writing and finding descriptors, finding the newest stream of a
+//! disk. Does not own: metadata. A listing only finds disks when the metadata is gone; all else
+//! is asked for by name.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use vpool_format::bucket::{Claim, Descriptor, StreamRecord};
+use vpool_format::names::Name;
+use vpool_format::{DiskId, Epoch, Generation, GridId};
+use vpool_host::Host;
+use vpool_metadata::DiskEntry;
+use vpool_object::{ErrorKind as StoreKind, Key, ObjectStore};
+use vpool_seal::{GridKey, PoolKey, PoolSecrets};
+
+use crate::chunks::{object_key, with_patience};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
+use crate::mac;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A location as this router sees it.
+#[derive(Debug)]
+pub struct Bucket<'a> {
+    /// The store.
+    pub store: &'a Arc<dyn ObjectStore>,
+    /// The host.
+    pub host: &'a Host,
+    /// How long the store may answer 404 for what is there.
+    pub lag: Duration,
+    /// What errors call the place.
+    pub place: &'a str,
+}
+
+impl Bucket<'_> {
+    async fn get(&self, key: &Key) -> Result<Option<bytes::Bytes>> {
+        match with_patience(PATIENCE, || self.store.get(key)).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == StoreKind::NotFound => Ok(None),
+            Err(error) => Err(Error::from(error).during(format_args!("{}: read {key}", self.place))),
+        }
+    }
+
+    /// The newest claim, if the location is claimed.
+    pub async fn claim(&self) -> Result<Option<(Claim, [u8; 16])>> {
+        let mut newest = None;
+        let mut generation = Generation(1);
+        loop {
+            let key = object_key(&Name::Claim { generation })?;
+            let Some(bytes) = self.get(&key).await? else { return Ok(newest) };
+            let (claim, tag) = Claim::decode(&bytes).map_err(|error| {
+                Error::new(
+                    ErrorKind::Corrupt,
+                    format!("{}: the claim {key} is damaged ({error}): restore it", self.place),
+                )
+            })?;
+            newest = Some((claim, tag));
+            generation = Generation(generation.0 + 1);
+        }
+    }
+
+    /// Claims the location under a generation that nobody has: the one name that may be raced
+    /// for, so it is read back after the store's lag.
+    pub async fn put_claim(&self, claim: &Claim, secrets: &PoolSecrets) -> Result<()> {
+        let key = object_key(&Name::Claim { generation: claim.generation })?;
+        let bytes = claim.encode(&|bytes| mac::claim(secrets, bytes));
+        match with_patience(PATIENCE, || self.store.put(&key, bytes.clone().into())).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == StoreKind::Conflict => {}
+            Err(error) => {
+                return Err(Error::from(error).during(format_args!("claim {}", self.place)));
+            }
+        }
+        tokio::time::sleep(self.lag).await;
+        match self.claim().await? {
+            Some((there, _)) if there.nonce == claim.nonce => Ok(()),
+            _ => Err(Error::new(
+                ErrorKind::Conflict,
+                format!("{} was claimed by another router at the same moment", self.place),
+            )),
+        }
+    }
+
+    /// Opens a claim's pool key, and proves that it is the right one before anything is written.
+    pub fn open_claim(&self, claim: &Claim, tag: &[u8; 16], grid_key: &GridKey) -> Result<Arc<PoolSecrets>> {
+        let wrong = |why: &dyn std::fmt::Display| {
+            Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "{} belongs to pool {} of grid {}, whose key this is not ({why}): give the key \
+                     file of the grid that made it",
+                    self.place, claim.name, claim.grid
+                ),
+            )
+        };
+        let key: PoolKey =
+            grid_key.unwrap(&claim.wrapped_pool_key, claim.pool).map_err(|error| wrong(&error))?;
+        if !key.fits(&claim.key_check) {
+            return Err(wrong(&"its check value differs"));
+        }
+        let secrets = key.secrets(claim.pool);
+        claim.verify(tag, &|bytes| mac::claim(&secrets, bytes)).map_err(|error| {
+            Error::new(ErrorKind::Corrupt, format!("{}: the claim was altered: {error}", self.place))
+        })?;
+        Ok(secrets)
+    }
+
+    /// The error for a location that somebody has claimed.
+    pub fn claimed(&self, claim: &Claim, grid: GridId) -> Error {
+        let whose = if claim.grid == grid { "this grid" } else { "another grid" };
+        Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "{} already holds pool {} of {whose} ({}): use `vpool pool adopt` to bring its \
+                 disks here, or choose an empty prefix",
+                self.place, claim.name, claim.grid
+            ),
+        )
+    }
+
+    /// Writes a disk's descriptor under its next number.
+    pub async fn put_descriptor(
+        &self,
+        secrets: &PoolSecrets,
+        entry: &DiskEntry,
+        deleted: bool,
+    ) -> Result<()> {
+        let descriptor = Descriptor {
+            pool: entry.pool,
+            disk: entry.id,
+            number: entry.descriptor,
+            name: entry.name.clone(),
+            size: entry.size,
+            deleted,
+            parent: None,
+            wrapped_key: entry.wrapped_key.clone(),
+            created_ms: entry.created_ms,
+            wall_ms: self.host.clock.wall_ms(),
+            settings: Vec::new(),
+        };
+        let bytes = descriptor.encode(&|bytes| mac::descriptor(secrets, bytes));
+        let key = object_key(&Name::Descriptor { disk: entry.id, number: entry.descriptor })?;
+        with_patience(PATIENCE, || self.store.put(&key, bytes.clone().into()))
+            .await
+            .map_err(|error| {
+                Error::from(error).during(format_args!("write the descriptor of disk {}", entry.name))
+            })
+    }
+
+    /// All disks that have objects here. The listing is repeated until it is stable.
+    pub async fn list_disks(&self) -> Result<BTreeSet<DiskId>> {
+        let mut before = None;
+        loop {
+            let mut disks = BTreeSet::new();
+            let mut after: Option<Key> = None;
+            loop {
+                let page = with_patience(PATIENCE, || {
+                    self.store.list(Name::DISKS, after.as_ref(), 1000)
+                })
+                .await
+                .map_err(|error| Error::from(error).during(format_args!("list {}", self.place)))?;
+                for object in &page.objects {
+                    if let Some(Name::Descriptor { disk, .. }) = Name::parse(object.key.as_str()) {
+                        disks.insert(disk);
+                    }
+                }
+                after = page.objects.last().map(|object| object.key.clone());
+                if !page.more || after.is_none() {
+                    break;
+                }
+            }
+            if before.as_ref() == Some(&disks) {
+                return Ok(disks);
+            }
+            before = Some(disks);
+            tokio::time::sleep(self.lag).await;
+        }
+    }
+
+    /// The newest descriptor of a disk.
+    pub async fn descriptor(&self, secrets: &PoolSecrets, disk: DiskId) -> Result<Option<Descriptor>> {
+        let mut newest = None;
+        let mut number = 1;
+        loop {
+            let key = object_key(&Name::Descriptor { disk, number })?;
+            let Some(bytes) = self.get(&key).await? else { return Ok(newest) };
+            let descriptor = Descriptor::decode(&bytes, &|bytes| mac::descriptor(secrets, bytes))
+                .map_err(|error| {
+                    Error::new(
+                        ErrorKind::Corrupt,
+                        format!("{}: {key} is damaged ({error}): restore it", self.place),
+                    )
+                })?;
+            if descriptor.disk != disk {
+                return Err(Error::new(
+                    ErrorKind::Corrupt,
+                    format!("{}: {key} belongs to disk {}", self.place, descriptor.disk),
+                ));
+            }
+            newest = Some(descriptor);
+            number += 1;
+        }
+    }
+
+    /// The newest stream record of a disk in a generation: epochs are asked for one by one,
+    /// past as many absent ones as openings may leave behind.
+    pub async fn newest_stream(
+        &self,
+        secrets: &PoolSecrets,
+        disk: DiskId,
+        generation: Generation,
+    ) -> Result<Option<StreamRecord>> {
+        let mut newest: Option<StreamRecord> = None;
+        let mut from = 1u64;
+        loop {
+            let epochs: Vec<u64> = (from..from + limits::ABSENT_EPOCHS).collect();
+            let mut found = None;
+            for some in epochs.chunks(32) {
+                let keys = some
+                    .iter()
+                    .map(|epoch| object_key(&Name::Stream { disk, generation, epoch: Epoch(*epoch) }))
+                    .collect::<Result<Vec<_>>>()?;
+                let got = futures::future::join_all(keys.iter().map(|key| self.get(key))).await;
+                for (key, bytes) in keys.iter().zip(got) {
+                    let Some(bytes) = bytes? else { continue };
+                    let record =
+                        StreamRecord::decode(&bytes, &|bytes| mac::stream_record(secrets, bytes))
+                            .map_err(|error| {
+                                Error::new(
+                                    ErrorKind::Corrupt,
+                                    format!("{}: {key} is damaged ({error})", self.place),
+                                )
+                            })?;
+                    if record.disk != disk || record.generation != generation {
+                        return Err(Error::new(
+                            ErrorKind::Corrupt,
+                            format!("{}: {key} belongs elsewhere", self.place),
+                        ));
+                    }
+                    found = Some(record);
+                }
+            }
+            match found {
+                Some(record) => {
+                    from = record.epoch.0 + 1;
+                    newest = Some(record);
+                }
+                None => return Ok(newest),
+            }
+        }
+    }
+}

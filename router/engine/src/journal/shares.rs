@@ -1,0 +1,91 @@
+//! How the pools of one host share the SSD space of their journals.
+//!
+//! Every pool has a guaranteed number of extents and may borrow what no guarantee holds
+//! back, so that a pool whose store is dead fills its share and no other pool notices (P8).
+
+use parking_lot::Mutex;
+
+/// The accounting over all journal files of an SSD. Counts extents.
+#[derive(Debug)]
+pub struct JournalShares {
+    extents_max: u32,
+    pools: Mutex<Vec<Share>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    guaranteed: u32,
+    used: u32,
+}
+
+/// A pool's place in the accounting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShareId(usize);
+
+impl JournalShares {
+    /// An accounting over `extents_max` extents.
+    pub fn new(extents_max: u32) -> Self {
+        JournalShares { extents_max, pools: Mutex::default() }
+    }
+
+    /// How many extents there may be in all.
+    pub fn extents_max(&self) -> u32 {
+        self.extents_max
+    }
+
+    /// Adds a pool that already uses `used` extents. Half of the space is guaranteed, in equal
+    /// parts; the other half is lent to whom asks first.
+    pub fn join(&self, used: u32) -> ShareId {
+        let mut pools = self.pools.lock();
+        pools.push(Share { guaranteed: 0, used });
+        let count = u32::try_from(pools.len()).unwrap_or(u32::MAX);
+        let guaranteed = (self.extents_max / 2 / count).max(1);
+        for share in pools.iter_mut() {
+            share.guaranteed = guaranteed;
+        }
+        ShareId(pools.len() - 1)
+    }
+
+    /// Takes one extent for a pool, if its guarantee or the common rest has it.
+    pub fn take(&self, pool: ShareId) -> bool {
+        let mut pools = self.pools.lock();
+        let reserved: u64 = pools
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| *index != pool.0)
+            .map(|(_, share)| u64::from(share.used.max(share.guaranteed)))
+            .sum();
+        let share = &mut pools[pool.0];
+        let within_guarantee = share.used < share.guaranteed;
+        if within_guarantee || reserved + u64::from(share.used) < u64::from(self.extents_max) {
+            share.used += 1;
+            return true;
+        }
+        false
+    }
+
+    /// Gives `count` extents back.
+    pub fn give_back(&self, pool: ShareId, count: u32) {
+        let mut pools = self.pools.lock();
+        let share = &mut pools[pool.0];
+        debug_assert!(share.used >= count);
+        share.used = share.used.saturating_sub(count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_borrows_the_rest_but_no_guarantee() {
+        let shares = JournalShares::new(16);
+        let a = shares.join(0);
+        let b = shares.join(0);
+        let taken = (0..100).filter(|_| shares.take(a)).count();
+        assert_eq!(taken, 12, "its own 4 and the common 8");
+        assert_eq!((0..100).filter(|_| shares.take(b)).count(), 4);
+        shares.give_back(a, 12);
+        assert_eq!((0..100).filter(|_| shares.take(b)).count(), 8);
+    }
+}

@@ -1,0 +1,125 @@
+//! Every bound of the engine in one place, with the relations between them.
+
+use std::time::Duration;
+
+use vpool_format::journal::EXTENT_BYTES;
+
+/// The block of map and journal, as an index type.
+pub const BLOCK: usize = vpool_format::BLOCK_BYTES;
+
+/// Blocks in an extent, its header included (8 MiB). A daemon always uses this value: an
+/// existing journal is read by it.
+pub const EXTENT_BLOCKS: u32 = 2048;
+
+/// The last blocks of an extent, kept for control records (frontier, flush mark).
+pub const CONTROL_BLOCKS: u32 = 16;
+
+/// The last ready extents of a pool, kept for control records.
+pub const CONTROL_EXTENTS: usize = 1;
+
+/// At least so many extents are kept ready.
+pub const READY_EXTENTS_MIN: usize = 3;
+
+/// At most so many extents are made ready ahead of need (256 MiB).
+pub const READY_EXTENTS_MAX: usize = 32;
+
+/// Extents zeroed under one sync.
+pub const PREPARE_BATCH: usize = 4;
+
+/// Zeroes written in one call.
+pub const ZERO_WRITE_BYTES: usize = 1 << 20;
+
+/// Payload blocks in one group at most; the descriptor's room for checksums bounds it too.
+pub const GROUP_PAYLOAD_BLOCKS: u32 = 256;
+
+/// What has been appended in one place is written out to the device from this size on.
+pub const WRITEOUT_BYTES: u64 = 1 << 20;
+
+/// Acknowledged and not synced at most, per journal; writers wait above it.
+pub const UNSYNCED_BYTES_MAX: u64 = 256 << 20;
+
+/// Above this a sync is started although nobody asks for one.
+pub const UNSYNCED_BYTES_SYNC: u64 = 64 << 20;
+
+/// A disk's largest size.
+pub const DISK_BYTES_MAX: u64 = 64 << 40;
+
+/// A disk's size is a multiple of this.
+pub const SECTOR: u64 = 512;
+
+/// Journal bytes packed into one segment (payload before compression).
+pub const CUT_BYTES: u64 = 16 << 20;
+
+/// Disk blocks in one data chunk (32 KiB).
+pub const CHUNK_BLOCKS: u64 = 8;
+
+/// What is at risk for so long is packed although a segment is not full.
+pub const CUT_AGE: Duration = Duration::from_secs(60);
+
+/// The same, when at least [`CUT_BYTES_AT_RISK`] is at risk.
+pub const CUT_AGE_AT_RISK: Duration = Duration::from_secs(5);
+
+/// "Much is at risk", in bytes.
+pub const CUT_BYTES_AT_RISK: u64 = 4 << 20;
+
+/// The length of a point-in-time slot: a new sub-cut begins with each.
+pub const SLOT_MS: u64 = 10_000;
+
+/// Segments of one disk in flight; the end of a stream is looked for that far past a gap.
+pub const UPLOAD_WINDOW: u64 = 16;
+
+/// Index bytes replayed at open at most, before the map is merged and a checkpoint made.
+pub const PENDING_BYTES_MAX: usize = 64 << 20;
+
+/// How much of a segment's end is read to find its index.
+pub const TAIL_READ_BYTES: u64 = 128 << 10;
+
+/// Epochs without a stream record that an adoption passes over.
+pub const ABSENT_EPOCHS: u64 = 256;
+
+/// A stream record is written at open when so many epochs have none.
+pub const RECORD_EVERY: u64 = 200;
+
+/// Pieces looked up at once for one request.
+pub const PIECES_MAX: usize = 1 << 16;
+
+/// After a flush with nothing behind it the mark is written within this time.
+pub const MARK_DELAY: Duration = Duration::from_millis(500);
+
+const _: () = assert!(GROUP_PAYLOAD_BLOCKS + 1 + CONTROL_BLOCKS < EXTENT_BLOCKS);
+const _: () = assert!(UNSYNCED_BYTES_SYNC < UNSYNCED_BYTES_MAX);
+const _: () = assert!(READY_EXTENTS_MIN > CONTROL_EXTENTS);
+const _: () = assert!(EXTENT_BLOCKS as u64 * BLOCK as u64 == EXTENT_BYTES);
+
+/// A journal has at least so many extents, whatever it is set to.
+pub const JOURNAL_EXTENTS_MIN: u64 = 8;
+
+/// What a test may set smaller, so that a short run meets every boundary.
+#[derive(Debug, Clone)]
+pub struct Tuning {
+    /// [`EXTENT_BLOCKS`].
+    pub extent_blocks: u32,
+    /// [`CUT_BYTES`].
+    pub cut_bytes: u64,
+    /// [`CUT_AGE`].
+    pub cut_age: Duration,
+    /// [`CUT_AGE_AT_RISK`].
+    pub cut_age_at_risk: Duration,
+    /// [`PENDING_BYTES_MAX`].
+    pub pending_bytes_max: usize,
+    /// How long a store may answer 404 for an object that is there.
+    pub store_lag: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Tuning {
+            extent_blocks: EXTENT_BLOCKS,
+            cut_bytes: CUT_BYTES,
+            cut_age: CUT_AGE,
+            cut_age_at_risk: CUT_AGE_AT_RISK,
+            pending_bytes_max: PENDING_BYTES_MAX,
+            store_lag: Duration::ZERO,
+        }
+    }
+}

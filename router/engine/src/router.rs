@@ -1,0 +1,349 @@
+//! The storage router of one host: its pools, its disks, who is attached.
+//!
+//! Owns: opening pools, creating, opening, deleting and closing disks, the list of exports. Does
+//! not own: the API, the doors, configuration (`vpoold`).
+
+mod adopt;
+mod disks;
+mod pools;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::{Mutex, RwLock};
+use vpool_block::{Attached, BlockError, ExportName, Exports};
+use vpool_format::{DiskId, GridId, PoolId};
+use vpool_host::{Host, LocalStore};
+use vpool_metadata::{DiskEntry, Metadata, PoolEntry};
+use vpool_object::ObjectStore;
+use vpool_seal::GridKey;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::journal::{FoundExtent, JournalShares};
+use crate::limits::{self, BLOCK, Tuning};
+use crate::name;
+use crate::pool::Pool;
+use crate::vdisk::device::Device;
+use crate::vdisk::{Status, VDisk};
+
+pub use adopt::Adopted;
+
+/// What a router is given.
+#[derive(Debug)]
+pub struct RouterParts {
+    /// The host.
+    pub host: Host,
+    /// The metadata.
+    pub metadata: Arc<dyn Metadata>,
+    /// A local store with the tables of [`LOCAL_TABLES`], all of which may vanish.
+    pub local: Arc<dyn LocalStore>,
+    /// Holds `journal/` and `cache/`.
+    pub data_dir: PathBuf,
+    /// The key that wraps the pools' keys.
+    pub grid_key: GridKey,
+    /// Bytes of SSD for all journals.
+    pub journal_bytes: u64,
+    /// Bytes of memory for caches and maps.
+    pub memory_bytes: u64,
+    /// Bytes of SSD for each pool's cache; 0 = none.
+    pub cache_bytes: u64,
+    /// Sizes and times.
+    pub tuning: Tuning,
+}
+
+/// The tables of the local store.
+pub const LOCAL_TABLES: [&str; 2] = [crate::chunks::nodes::TABLE, crate::chunks::salts::TABLE];
+
+/// The router.
+#[derive(Debug)]
+pub struct Router {
+    parts: RouterParts,
+    grid: GridId,
+    shares: Arc<JournalShares>,
+    pools: RwLock<BTreeMap<PoolId, Arc<OpenPool>>>,
+    /// One change of the set of pools or disks at a time.
+    changes: tokio::sync::Mutex<()>,
+}
+
+/// A pool with its disks.
+#[derive(Debug)]
+struct OpenPool {
+    pool: Arc<Pool>,
+    entry: PoolEntry,
+    disks: RwLock<BTreeMap<DiskId, Arc<Slot>>>,
+}
+
+/// A disk, open or not.
+#[derive(Debug)]
+struct Slot {
+    entry: Mutex<DiskEntry>,
+    opened: tokio::sync::Mutex<Option<Arc<VDisk>>>,
+    /// For those who may not wait while it is being opened.
+    seen: Mutex<Option<Arc<VDisk>>>,
+    extents: Mutex<Vec<FoundExtent>>,
+    attachments: Arc<AtomicUsize>,
+    error: Mutex<Option<Error>>,
+    deleted: std::sync::atomic::AtomicBool,
+}
+
+impl Slot {
+    fn new(entry: DiskEntry, extents: Vec<FoundExtent>) -> Arc<Slot> {
+        Arc::new(Slot {
+            entry: Mutex::new(entry),
+            opened: tokio::sync::Mutex::new(None),
+            seen: Mutex::new(None),
+            extents: Mutex::new(extents),
+            attachments: Arc::default(),
+            error: Mutex::new(None),
+            deleted: std::sync::atomic::AtomicBool::new(false),
+        })
+    }
+}
+
+/// Counts one client of a disk while it lives.
+#[derive(Debug)]
+pub struct Attachment(Arc<AtomicUsize>);
+
+impl Attachment {
+    fn new(count: &Arc<AtomicUsize>) -> Arc<Attachment> {
+        count.fetch_add(1, Ordering::AcqRel);
+        Arc::new(Attachment(count.clone()))
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// How a pool stands.
+#[derive(Debug, Clone)]
+pub struct PoolStatus {
+    /// Its entry.
+    pub entry: PoolEntry,
+    /// How many disks it has.
+    pub disks: usize,
+    /// Journal bytes in use.
+    pub journal_used_bytes: u64,
+    /// Journal bytes that there may be, over all pools.
+    pub journal_max_bytes: u64,
+    /// Bytes acknowledged and not in the store.
+    pub unshipped_bytes: u64,
+    /// Why its journal takes no writes, if so.
+    pub error: Option<String>,
+}
+
+/// How a disk stands.
+#[derive(Debug, Clone)]
+pub struct DiskStatus {
+    /// Its entry.
+    pub entry: DiskEntry,
+    /// Its pool's name.
+    pub pool: String,
+    /// Whether it is open here.
+    pub open: bool,
+    /// Clients attached.
+    pub attached: usize,
+    /// How it stands, if it is open.
+    pub status: Option<Status>,
+    /// Why it does not serve, if so.
+    pub error: Option<String>,
+}
+
+impl Router {
+    /// A router without pools yet: [`open_pool`](Self::open_pool) each that the metadata has.
+    pub async fn open(parts: RouterParts) -> Result<Arc<Router>> {
+        let grid = parts.metadata.grid().await?;
+        let extent_bytes = u64::from(parts.tuning.extent_blocks) * BLOCK as u64;
+        let extents = (parts.journal_bytes / extent_bytes).max(limits::JOURNAL_EXTENTS_MIN);
+        let extents = u32::try_from(extents).unwrap_or(u32::MAX);
+        let files = parts.host.files.clone();
+        let dirs = [parts.data_dir.join("journal"), parts.data_dir.join("cache")];
+        parts
+            .host
+            .blocking
+            .run(move || dirs.iter().try_for_each(|dir| files.create_dir_all(dir)))
+            .await
+            .map_err(|e| {
+                crate::error::io(format_args!("create directories in {}", parts.data_dir.display()), &e)
+            })?;
+        Ok(Arc::new(Router {
+            parts,
+            grid,
+            shares: Arc::new(JournalShares::new(extents)),
+            pools: RwLock::default(),
+            changes: tokio::sync::Mutex::new(()),
+        }))
+    }
+
+    /// The pools that are open, by name.
+    pub fn pools(&self) -> Vec<PoolStatus> {
+        let extent_bytes = u64::from(self.parts.tuning.extent_blocks) * BLOCK as u64;
+        let mut pools: Vec<PoolStatus> = self
+            .pools
+            .read()
+            .values()
+            .map(|open| {
+                let (used, max) = open.pool.journal().usage();
+                let disks: Vec<Arc<Slot>> = open.disks.read().values().cloned().collect();
+                let unshipped = disks.iter().filter_map(|slot| slot.seen.lock().clone());
+                PoolStatus {
+                    entry: open.entry.clone(),
+                    disks: disks.len(),
+                    journal_used_bytes: u64::from(used) * extent_bytes,
+                    journal_max_bytes: u64::from(max) * extent_bytes,
+                    unshipped_bytes: unshipped.map(|disk| disk.status().unshipped_bytes).sum(),
+                    error: open.pool.journal().check_healthy().err().map(|e| e.to_string()),
+                }
+            })
+            .collect();
+        pools.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
+        pools
+    }
+
+    fn pool_named(&self, name: &str) -> Result<Arc<OpenPool>> {
+        let pools = self.pools.read();
+        let found = pools.values().find(|open| open.entry.name == name).cloned();
+        found.ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                format!("there is no pool {name:?}: `vpool pool list` shows those there are"),
+            )
+        })
+    }
+
+    fn pool_or_only(&self, name: Option<&str>) -> Result<Arc<OpenPool>> {
+        if let Some(name) = name {
+            return self.pool_named(name);
+        }
+        let pools = self.pools.read();
+        let mut all = pools.values();
+        match (all.next(), all.next()) {
+            (Some(only), None) => Ok(only.clone()),
+            (None, _) => Err(Error::new(
+                ErrorKind::NotFound,
+                "there is no pool yet: `vpool pool create` makes one",
+            )),
+            _ => pools
+                .values()
+                .find(|open| open.entry.name == "default")
+                .cloned()
+                .ok_or_else(|| {
+                    Error::new(ErrorKind::Invalid, "there are several pools: name one with --pool")
+                }),
+        }
+    }
+
+    /// Finds a disk by `[POOL:]NAME`.
+    fn find(&self, full: &str) -> Result<(Arc<OpenPool>, Arc<Slot>)> {
+        let (pool, disk) = name::split(full);
+        let pools: Vec<Arc<OpenPool>> = match pool {
+            Some(pool) => vec![self.pool_named(pool)?],
+            None => self.pools.read().values().cloned().collect(),
+        };
+        let mut found = Vec::new();
+        for open in pools {
+            let disks = open.disks.read();
+            let slot = disks.values().find(|slot| slot.entry.lock().name == disk).cloned();
+            drop(disks);
+            found.extend(slot.map(|slot| (open, slot)));
+        }
+        match found.len() {
+            1 => Ok(found.remove(0)),
+            0 => Err(Error::new(
+                ErrorKind::NotFound,
+                format!("there is no disk {full:?}: `vpool disk list` shows those there are"),
+            )),
+            _ => Err(Error::new(
+                ErrorKind::Invalid,
+                format!("several pools have a disk {full:?}: write POOL:{disk}"),
+            )),
+        }
+    }
+
+    /// Closes everything: completes what was accepted, ships for at most `limit`, keeps the rest
+    /// in the journal.
+    pub async fn shutdown(&self, limit: Duration) -> Result<()> {
+        let _changes = self.changes.lock().await;
+        let pools: Vec<Arc<OpenPool>> = self.pools.read().values().cloned().collect();
+        let mut closing = Vec::new();
+        for open in &pools {
+            let slots: Vec<Arc<Slot>> = open.disks.read().values().cloned().collect();
+            for slot in slots {
+                closing.push(async move {
+                    let disk = slot.opened.lock().await.take();
+                    match disk {
+                        Some(disk) => disk.close(limit).await.map(|_| ()),
+                        None => Ok(()),
+                    }
+                });
+            }
+        }
+        let closed = futures::future::join_all(closing).await;
+        for open in &pools {
+            open.pool.chunks().cache().close().await;
+        }
+        closed.into_iter().collect()
+    }
+}
+
+#[async_trait]
+impl Exports for Router {
+    async fn list(&self) -> Vec<ExportName> {
+        let mut names = Vec::new();
+        for open in self.pools.read().values() {
+            for slot in open.disks.read().values() {
+                let entry = slot.entry.lock();
+                names.push(ExportName {
+                    name: format!("{}:{}", open.entry.name, entry.name),
+                    description: format!("{} bytes", entry.size),
+                });
+            }
+        }
+        names.sort_by(|a, b| a.name.cmp(&b.name));
+        names
+    }
+
+    async fn attach(
+        &self,
+        name: &str,
+        _remote: Option<&str>,
+    ) -> std::result::Result<Attached, BlockError> {
+        let device = self.device(name).await?;
+        Ok(Arc::new(device))
+    }
+}
+
+impl Router {
+    /// Opens a disk for one client. The empty name is the only disk, or `demo`.
+    pub async fn device(&self, full: &str) -> Result<Device> {
+        let (open, slot) = match full {
+            "" => self.default_disk()?,
+            _ => self.find(full)?,
+        };
+        let attachment = Attachment::new(&slot.attachments);
+        let disk = self.opened(&open, &slot, false).await?;
+        Ok(Device::new(disk, attachment))
+    }
+
+    fn default_disk(&self) -> Result<(Arc<OpenPool>, Arc<Slot>)> {
+        let mut all = Vec::new();
+        for open in self.pools.read().values() {
+            all.extend(open.disks.read().values().map(|slot| (open.clone(), slot.clone())));
+        }
+        let demo = all.iter().position(|(_, slot)| slot.entry.lock().name == "demo");
+        match (all.len(), demo) {
+            (1, _) => Ok(all.remove(0)),
+            (_, Some(demo)) => Ok(all.swap_remove(demo)),
+            _ => Err(Error::new(ErrorKind::NotFound, "name an export: there is no default disk")),
+        }
+    }
+}
+
+/// A store as the router uses it.
+pub type Store = Arc<dyn ObjectStore>;

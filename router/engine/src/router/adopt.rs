@@ -1,0 +1,138 @@
+//! Adoption: bringing back, from bucket and key alone, every disk that had been shipped.
+
+use std::sync::Arc;
+
+use vpool_format::bucket::{Claim, Descriptor};
+use vpool_format::{Base, Epoch, Generation, StreamUid};
+use vpool_metadata::{DiskEntry, Location, PoolEntry};
+use vpool_seal::PoolSecrets;
+
+use super::pools::describe;
+use super::{Router, Store};
+use crate::bucket::Bucket;
+use crate::error::{Error, ErrorKind, Result};
+use crate::name;
+
+/// What was brought back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adopted {
+    /// The pool's name here.
+    pub pool: String,
+    /// The disks, by name.
+    pub disks: Vec<String>,
+}
+
+/// Objects younger than this mean that the old grid may be alive.
+const YOUNG_MS: u64 = 10 * 60 * 1000;
+
+impl Router {
+    /// Takes over a location. `take_over` says that its old grid is known to be gone.
+    pub async fn adopt_pool(
+        self: &Arc<Self>,
+        pool_name: Option<&str>,
+        location: Location,
+        store: Store,
+        take_over: bool,
+    ) -> Result<Adopted> {
+        let _changes = self.changes.lock().await;
+        let place = describe(&location);
+        let bucket = self.bucket(&store, &place);
+        let Some((claim, tag)) = bucket.claim().await? else {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("{place} holds no pool: check bucket and prefix"),
+            ));
+        };
+        let secrets = bucket.open_claim(&claim, &tag, &self.parts.grid_key)?;
+        let pool_name = pool_name.unwrap_or(&claim.name).to_owned();
+        name::check("pool", &pool_name)?;
+        self.check_pool_name_free(&pool_name)?;
+        if self.pools.read().contains_key(&claim.pool) {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("pool {} at {place} is open here already", claim.name),
+            ));
+        }
+        let found = find_disks(&bucket, &secrets, claim.generation).await?;
+        let newest_ms = found.iter().map(|(d, _)| d.wall_ms).max().unwrap_or(0).max(claim.created_ms);
+        let age_ms = self.parts.host.clock.wall_ms().saturating_sub(newest_ms);
+        if claim.grid != self.grid && age_ms < YOUNG_MS && !take_over {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "{place} was in use by grid {} {} s ago: make sure that its routers are gone, \
+                     then repeat with --take-over",
+                    claim.grid,
+                    age_ms / 1000
+                ),
+            ));
+        }
+        let generation = Generation(claim.generation.0 + 1);
+        let claim = Claim {
+            grid: self.grid,
+            generation,
+            name: pool_name.clone(),
+            created_ms: self.parts.host.clock.wall_ms(),
+            nonce: self.parts.host.entropy.id(),
+            ..claim
+        };
+        bucket.put_claim(&claim, &secrets).await?;
+        let entry = PoolEntry {
+            id: claim.pool,
+            name: pool_name.clone(),
+            location,
+            generation,
+            wrapped_key: claim.wrapped_pool_key,
+        };
+        self.parts.metadata.create_pool(entry.clone()).await?;
+        let mut disks = Vec::new();
+        for (descriptor, newest) in found {
+            disks.push(descriptor.name.clone());
+            self.parts.metadata.adopt_disk(disk_entry(&descriptor), newest).await?;
+        }
+        self.assemble_pool(entry, store.clone(), secrets).await?;
+        // What only the old journal held is gone: it is said, and the disks go on from the store.
+        for disk in &disks {
+            self.repair_disk(&format!("{pool_name}:{disk}"), true).await?;
+        }
+        disks.sort();
+        Ok(Adopted { pool: pool_name, disks })
+    }
+}
+
+type Newest = Option<(Epoch, StreamUid, Base)>;
+
+async fn find_disks(
+    bucket: &Bucket<'_>,
+    secrets: &Arc<PoolSecrets>,
+    generation: Generation,
+) -> Result<Vec<(Descriptor, Newest)>> {
+    let mut found = Vec::new();
+    for disk in bucket.list_disks().await? {
+        let Some(descriptor) = bucket.descriptor(secrets, disk).await? else { continue };
+        if descriptor.deleted {
+            continue;
+        }
+        let mut newest = None;
+        for generation in (1..=generation.0).rev().map(Generation) {
+            if let Some(record) = bucket.newest_stream(secrets, disk, generation).await? {
+                newest = Some((record.epoch, record.uid, record.base));
+                break;
+            }
+        }
+        found.push((descriptor, newest));
+    }
+    Ok(found)
+}
+
+fn disk_entry(descriptor: &Descriptor) -> DiskEntry {
+    DiskEntry {
+        id: descriptor.disk,
+        pool: descriptor.pool,
+        name: descriptor.name.clone(),
+        size: descriptor.size,
+        wrapped_key: descriptor.wrapped_key.clone(),
+        descriptor: descriptor.number,
+        created_ms: descriptor.created_ms,
+    }
+}

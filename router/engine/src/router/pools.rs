@@ -1,0 +1,230 @@
+//! Pools: claimed when made, checked when opened, their journals recovered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use vpool_cache::{CacheConfig, ChunkCache, SsdConfig};
+use vpool_format::bucket::Claim;
+use vpool_format::{DiskId, Generation, PoolId};
+use vpool_metadata::{Location, PoolEntry};
+use vpool_seal::{PoolKey, PoolSecrets};
+
+use super::{OpenPool, Router, Slot, Store};
+use crate::bucket::Bucket;
+use crate::error::{Error, ErrorKind, Result};
+use crate::journal::{FoundExtent, Journal};
+use crate::name;
+use crate::pool::{Pool, PoolParts};
+
+impl Router {
+    /// Makes a pool at a location that nobody has claimed.
+    pub async fn create_pool(
+        self: &Arc<Self>,
+        pool_name: &str,
+        location: Location,
+        store: Store,
+    ) -> Result<PoolEntry> {
+        let _changes = self.changes.lock().await;
+        name::check("pool", pool_name)?;
+        self.check_pool_name_free(pool_name)?;
+        let place = describe(&location);
+        let bucket = self.bucket(&store, &place);
+        let (claim, secrets) = match bucket.claim().await? {
+            Some((claim, tag)) => {
+                // A creation that was interrupted after the claim is taken up again.
+                let known = self.parts.metadata.pools().await?;
+                let ours = claim.grid == self.grid
+                    && claim.name == pool_name
+                    && known.iter().all(|pool| pool.id != claim.pool);
+                if !ours || !bucket.list_disks().await?.is_empty() {
+                    return Err(bucket.claimed(&claim, self.grid));
+                }
+                let secrets = bucket.open_claim(&claim, &tag, &self.parts.grid_key)?;
+                (claim, secrets)
+            }
+            None => {
+                let (claim, secrets) = self.new_claim(pool_name);
+                bucket.put_claim(&claim, &secrets).await?;
+                (claim, secrets)
+            }
+        };
+        let entry = PoolEntry {
+            id: claim.pool,
+            name: pool_name.to_owned(),
+            location,
+            generation: claim.generation,
+            wrapped_key: claim.wrapped_pool_key,
+        };
+        self.parts.metadata.create_pool(entry.clone()).await?;
+        self.assemble_pool(entry.clone(), store, secrets).await?;
+        Ok(entry)
+    }
+
+    /// Opens a pool that the metadata has.
+    pub async fn open_pool(self: &Arc<Self>, entry: PoolEntry, store: Store) -> Result<()> {
+        let _changes = self.changes.lock().await;
+        let key = self.parts.grid_key.unwrap(&entry.wrapped_key, entry.id).map_err(|error| {
+            Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "pool {}: the grid key is not the one that it was made with ({error}): put the \
+                     right key file in place",
+                    entry.name
+                ),
+            )
+        })?;
+        let place = describe(&entry.location);
+        let bucket = self.bucket(&store, &place);
+        match bucket.claim().await {
+            Ok(Some((claim, _)))
+                if claim.grid == self.grid && claim.generation == entry.generation => {}
+            Ok(Some((claim, _))) => {
+                return Err(Error::new(
+                    ErrorKind::Fenced,
+                    format!(
+                        "pool {}: {place} was adopted by grid {} (generation {}): this router may \
+                         not write there any more; remove the pool here, or adopt it back",
+                        entry.name, claim.grid, claim.generation
+                    ),
+                ));
+            }
+            Ok(None) => {
+                return Err(Error::new(
+                    ErrorKind::Corrupt,
+                    format!(
+                        "pool {}: {place} holds no claim: it is not the place where the pool was \
+                         made, or its objects are gone; mount or restore it",
+                        entry.name
+                    ),
+                ));
+            }
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                tracing::warn!(pool = %entry.name, %error,
+                    "the store does not answer; disks open when it does");
+            }
+            Err(error) => return Err(error),
+        }
+        let secrets = key.secrets(entry.id);
+        self.assemble_pool(entry, store, secrets).await
+    }
+
+    pub(super) fn check_pool_name_free(&self, pool_name: &str) -> Result<()> {
+        if self.pools.read().values().any(|open| open.entry.name == pool_name) {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("there is a pool {pool_name:?} already: choose another name"),
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn bucket<'a>(&'a self, store: &'a Store, place: &'a str) -> Bucket<'a> {
+        Bucket { store, host: &self.parts.host, lag: self.parts.tuning.store_lag, place }
+    }
+
+    fn new_claim(&self, pool_name: &str) -> (Claim, Arc<PoolSecrets>) {
+        let entropy = &self.parts.host.entropy;
+        let mut fill = |bytes: &mut [u8]| entropy.fill(bytes);
+        let key = PoolKey::generate(&mut fill);
+        let pool = PoolId(entropy.id());
+        let claim = Claim {
+            grid: self.grid,
+            generation: Generation(1),
+            pool,
+            name: pool_name.to_owned(),
+            wrapped_pool_key: self.parts.grid_key.wrap(&key, pool, &mut fill),
+            key_check: key.check_value(),
+            created_ms: self.parts.host.clock.wall_ms(),
+            settings: Vec::new(),
+            nonce: entropy.id(),
+        };
+        let secrets = key.secrets(pool);
+        (claim, secrets)
+    }
+
+    /// Recovers the journal and puts the pool in place. Disks with something in the journal are
+    /// opened at once, so that it is shipped.
+    pub(super) async fn assemble_pool(
+        self: &Arc<Self>,
+        entry: PoolEntry,
+        store: Store,
+        secrets: Arc<PoolSecrets>,
+    ) -> Result<()> {
+        let host = self.parts.host.clone();
+        let path = self.parts.data_dir.join("journal").join(format!("{}.journal", entry.id));
+        let (shares, tuning, id) = (self.shares.clone(), self.parts.tuning.clone(), entry.id);
+        let their_host = host.clone();
+        let (journal, found) = host
+            .blocking
+            .run(move || Journal::open(&their_host, id, path, &shares, &tuning))
+            .await?;
+        let cache = self.open_cache(&entry, &secrets);
+        let pool = Pool::new(PoolParts {
+            id: entry.id,
+            name: entry.name.clone(),
+            generation: entry.generation,
+            host,
+            store,
+            journal: journal.clone(),
+            metadata: self.parts.metadata.clone(),
+            local: self.parts.local.clone(),
+            cache,
+            secrets,
+            node_bytes: usize::try_from(self.parts.memory_bytes / 4).unwrap_or(usize::MAX),
+            tuning: self.parts.tuning.clone(),
+        });
+        let mut by_disk: BTreeMap<DiskId, Vec<FoundExtent>> = BTreeMap::new();
+        for extent in found {
+            by_disk.entry(extent.header.disk).or_default().push(extent);
+        }
+        let open = Arc::new(OpenPool { pool, entry: entry.clone(), disks: RwLock::default() });
+        let mut to_open = Vec::new();
+        for disk in self.parts.metadata.disks(entry.id).await? {
+            let mut extents = by_disk.remove(&disk.id).unwrap_or_default();
+            let streams = self.parts.metadata.streams(disk.id).await?;
+            if streams.closed.is_some() && streams.base.is_some() {
+                // Closed in order: whatever the headers still say is in the store.
+                journal.retire(extents.drain(..).map(|extent| extent.slot));
+            }
+            let slot = Slot::new(disk.clone(), extents);
+            if !slot.extents.lock().is_empty() {
+                to_open.push(slot.clone());
+            }
+            open.disks.write().insert(disk.id, slot);
+        }
+        // What is left belongs to disks that were deleted.
+        journal.retire(by_disk.into_values().flatten().map(|extent| extent.slot));
+        self.pools.write().insert(entry.id, open.clone());
+        self.finish_descriptors(&open).await;
+        for slot in to_open {
+            let (router, open) = (self.clone(), open.clone());
+            tokio::spawn(async move { router.open_until_done(&open, &slot).await });
+        }
+        Ok(())
+    }
+
+    fn open_cache(&self, entry: &PoolEntry, secrets: &Arc<PoolSecrets>) -> Arc<ChunkCache> {
+        let path = self.parts.data_dir.join("cache").join(format!("{}.cache", entry.id));
+        let bytes = |part: u64| usize::try_from(part).unwrap_or(usize::MAX);
+        let memory_bytes = bytes(self.parts.memory_bytes / 2);
+        let ssd = (self.parts.cache_bytes > 0).then(|| SsdConfig {
+            // The index takes about 60 bytes an entry: an eighth of the memory.
+            index_entries_max: bytes(self.parts.memory_bytes / 8 / 60),
+            ..SsdConfig::new(path, self.parts.cache_bytes)
+        });
+        let config = CacheConfig { pool: secrets.clone(), memory_bytes, ssd };
+        Arc::new(ChunkCache::open(self.parts.host.clone(), &config))
+    }
+}
+
+/// A location as people write it.
+pub fn describe(location: &Location) -> String {
+    match location {
+        Location::Directory(path) => path.clone(),
+        Location::S3 { endpoint, bucket, prefix, .. } => match prefix.as_str() {
+            "" => format!("{endpoint}/{bucket}"),
+            prefix => format!("{endpoint}/{bucket}/{prefix}"),
+        },
+    }
+}

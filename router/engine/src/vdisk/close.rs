@@ -1,0 +1,92 @@
+//! Closing a vDisk: what was accepted is durable, shipped if there is time, and recorded.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use vpool_format::SealedEnd;
+use vpool_format::journal::RecordKind;
+
+use super::VDisk;
+use crate::error::{Error, Result};
+
+/// How a disk was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// All of it is in the store; the journal holds nothing of it.
+    Shipped,
+    /// The journal holds a durable tail, shipped after the next opening.
+    InJournal,
+}
+
+impl VDisk {
+    /// Stops taking requests, ships for at most `limit`, and ends the disk's task.
+    pub async fn close(self: &Arc<Self>, limit: Duration) -> Result<Closed> {
+        self.closing.store(true, Ordering::Release);
+        self.pool.journal().room().notify_waiters();
+        let closed = match tokio::time::timeout(limit, self.ship_all()).await {
+            Ok(Ok(end)) => {
+                self.stop();
+                self.pool.metadata().close(self.entry.id, end).await?;
+                let freed = self.log.lock().close();
+                self.pool.journal().retire(freed);
+                Ok(Closed::Shipped)
+            }
+            Ok(Err(error)) if self.has_failed.load(Ordering::Acquire) => Err(error),
+            Ok(Err(_)) | Err(_) => self.keep_in_journal().await.map(|()| Closed::InJournal),
+        };
+        self.stop();
+        closed
+    }
+
+    fn stop(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.wake.notify_one();
+        self.progress.notify_waiters();
+    }
+
+    /// Ends the disk's tasks without shipping: it is being deleted, or its pool is gone.
+    pub fn abandon(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.fail(Error::new(
+            crate::error::ErrorKind::ShuttingDown,
+            format!("disk {} is closed", self.name()),
+        ));
+        self.stop();
+    }
+
+    async fn ship_all(self: &Arc<Self>) -> Result<SealedEnd> {
+        self.ship_to_store().await?;
+        if !self.index.lock().is_merged() {
+            self.shipping.lock().ask_for_merge();
+        }
+        loop {
+            let progress = self.progress.notified();
+            tokio::pin!(progress);
+            progress.as_mut().enable();
+            if let Some(error) = self.failed.lock().clone() {
+                return Err(error);
+            }
+            let merged = self.index.lock().is_merged();
+            if let Some((segment, seq, checkpoint)) =
+                self.shipping.lock().settled().filter(|_| merged)
+            {
+                return Ok(SealedEnd { uid: self.uid, epoch: self.epoch, segment, seq, checkpoint });
+            }
+            self.wake.notify_one();
+            progress.await;
+        }
+    }
+
+    /// Makes the tail durable, with a mark behind it that tells damage from a torn tail.
+    async fn keep_in_journal(self: &Arc<Self>) -> Result<()> {
+        let last = self.log.lock().last();
+        self.pool.journal().sync().await?;
+        self.durable.fetch_max(last.0, Ordering::AcqRel);
+        let marked = self.log.lock().append_control(RecordKind::FlushMark, &[], last)?;
+        if marked {
+            self.pool.journal().sync().await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+//! Recovery: what the journal still holds of a disk, and where its last stream ends.
+//!
+//! Owns: following the chain of tails, telling what is lost, the base of the next stream. Does
+//! not own: the map ([`super::open`]), the rule of a torn tail ([`crate::journal::scan`]).
+
+use std::collections::VecDeque;
+
+use vpool_format::{Base, Epoch, SealedEnd, SegmentNo, Seq, StreamUid, Tail};
+use vpool_seal::DiskKeys;
+
+use crate::error::Result;
+use crate::journal::scan::{Lost, scan};
+use crate::journal::{FoundExtent, Journal, Span};
+
+/// The stream that was the newest before this opening.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Previous {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its uid.
+    pub uid: StreamUid,
+    /// What it started from.
+    pub base: Base,
+}
+
+/// What the journal holds.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The end of the previous stream.
+    pub end: SealedEnd,
+    /// What is not in the store, for the next base.
+    pub tails: Vec<Tail>,
+    /// Where it is.
+    pub spans: VecDeque<Span>,
+    /// The log goes on after this.
+    pub last: Seq,
+    /// What should be there and is not.
+    pub lost: Vec<Lost>,
+    /// The newest label.
+    pub wall_ms: u64,
+}
+
+/// Up to where the older streams under a base are in the store.
+pub fn sealed_seq(base: &Base) -> Seq {
+    base.sealed.last().map_or(Seq(0), |end| end.seq)
+}
+
+/// Where the log stood when a stream with this base began.
+pub fn start_seq(base: &Base) -> Seq {
+    base.tails.last().map_or(Seq(0), |tail| tail.last).max(sealed_seq(base))
+}
+
+/// Reads what the journal holds of the previous stream and of the tails under it. Blocks.
+pub fn recover(
+    journal: &Journal,
+    keys: &DiskKeys,
+    extents: &[FoundExtent],
+    previous: &Previous,
+) -> Result<Recovered> {
+    let of = |uid: StreamUid| -> Vec<FoundExtent> {
+        extents.iter().filter(|extent| extent.header.uid == uid).cloned().collect()
+    };
+    let base = &previous.base;
+    let newest = scan(journal, keys, &of(previous.uid), start_seq(base), None)?;
+    let shipped = newest.frontier.as_ref().filter(|frontier| frontier.uid == previous.uid);
+    let end = SealedEnd {
+        uid: previous.uid,
+        epoch: previous.epoch,
+        segment: shipped.map_or(SegmentNo(0), |frontier| frontier.segment),
+        seq: shipped.map_or(sealed_seq(base), |frontier| frontier.seq),
+        checkpoint: shipped.map_or(0, |frontier| frontier.checkpoint),
+    };
+    let mut recovered = Recovered {
+        end,
+        tails: Vec::new(),
+        spans: VecDeque::new(),
+        last: newest.last,
+        lost: Vec::new(),
+        wall_ms: newest.wall_ms,
+    };
+    for tail in &base.tails {
+        if tail.last <= end.seq {
+            continue;
+        }
+        let after = Seq(tail.first.0 - 1).max(end.seq);
+        let older = scan(journal, keys, &of(tail.uid), after, Some(tail.last))?;
+        recovered.take(tail.uid, older.tails, older.spans, older.lost);
+        recovered.wall_ms = recovered.wall_ms.max(older.wall_ms);
+    }
+    recovered.take(previous.uid, newest.tails, newest.spans, newest.lost);
+    Ok(recovered)
+}
+
+impl Recovered {
+    /// Everything was in the store.
+    pub fn of_end(end: SealedEnd, last: Seq) -> Self {
+        Recovered {
+            end,
+            tails: Vec::new(),
+            spans: VecDeque::new(),
+            last,
+            lost: Vec::new(),
+            wall_ms: 0,
+        }
+    }
+
+    fn take(
+        &mut self,
+        uid: StreamUid,
+        tails: Vec<(Seq, Seq)>,
+        spans: VecDeque<Span>,
+        lost: Vec<Lost>,
+    ) {
+        let tails = tails.into_iter().map(|(first, last)| Tail { uid, first, last });
+        self.tails.extend(tails);
+        self.spans.extend(spans);
+        self.lost.extend(lost);
+    }
+
+    /// The base of the next stream: sealed ends from the newest checkpoint on, tails.
+    pub fn next_base(&self, previous: &Base) -> Base {
+        let mut sealed = previous.sealed.clone();
+        if self.end.segment.0 > 0 || self.end.checkpoint > 0 {
+            sealed.push(self.end);
+        }
+        if let Some(newest) = sealed.iter().rposition(|end| end.checkpoint > 0) {
+            sealed.drain(..newest);
+        }
+        Base { sealed, tails: self.tails.clone() }
+    }
+}

@@ -1,0 +1,2 @@
+//! The storage router daemon.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The `vpool` command.
+fn main() {}
