@@ -4,7 +4,7 @@
 #
 #   ceph-rgw.sh start DIR PORT [memstore|bluestore]   gateway on PORT, monitor on PORT+1,
 #                                                     gateway with TLS on PORT+2
-#   ceph-rgw.sh stop DIR                              in order, data kept; start resumes it
+#   ceph-rgw.sh stop DIR                              in order; start resumes a bluestore
 #   ceph-rgw.sh kill DIR                              at once, for what is thrown away anyway
 #   ceph-rgw.sh gateway-stop DIR                      only the gateway: a store that is down
 #   ceph-rgw.sh gateway-start DIR                     ... and is back, objects and all
@@ -218,6 +218,9 @@ start() {
   command -v radosgw ceph-mon ceph-osd ceph curl openssl >/dev/null || die "Ceph is not installed"
   mkdir -p "$DIR"/{mon,osd,gateway,run,log,pid,crash}
   [ -e "$DIR/monmap" ] || prepare_cluster "$port" "$kind"
+  if [ -e "$DIR/osd/fsid" ] && ! alive osd && grep -q '^osd_objectstore = memstore' "$CONF"; then
+    die "what was in memory is gone: remove $DIR and start anew"
+  fi
   launch mon ceph-mon -i a
   wait_for mon ceph -c "$CONF" --connect-timeout 2 osd dump
   [ -e "$DIR/osd/fsid" ] || prepare_osd

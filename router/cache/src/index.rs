@@ -84,7 +84,9 @@ impl Content {
     }
 
     fn set_place(&mut self, place: Place) {
-        debug_assert!(place.zone < 1 << 24 && place.offset % 16 == 0 && place.offset < 1 << 22);
+        debug_assert!(
+            place.zone < 1 << 24 && place.offset.is_multiple_of(16) && place.offset < 1 << 22
+        );
         debug_assert!((1..=16).contains(&place.blocks));
         let packed = u64::from(place.zone)
             | u64::from(place.offset / 16) << 24

@@ -41,6 +41,8 @@ pub(crate) const QUEUE_BYTES_MAX: usize = 32 << 20;
 pub(crate) const READS_MAX: usize = 64;
 /// How long the SSD layer takes nothing after a failed write.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(30);
+/// After the file system was full: how many zones are recycled before the file grows again.
+pub(crate) const FULL_ZONES: usize = 256;
 
 const _: () = assert!(ZONE_BYTES_MAX as u64 <= 16 << 18);
 const _: () = assert!(VALUE_BYTES_MAX <= 16 * BLOCK_BYTES);

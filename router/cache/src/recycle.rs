@@ -5,7 +5,8 @@
 //!
 //! Invariant: every address in the index is recorded in a zone in use or in the open one, so
 //! that recycling that zone forgets it. An address is carried over while its content is in any
-//! zone. At most half a zone of each is carried over, so that each recycling makes room.
+//! zone. At most three quarters of a zone's bytes and half of its addresses are carried over, so
+//! that each recycling makes room.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
@@ -117,9 +118,9 @@ impl Writer {
         self.ssd.host.blocking.run(read).await
     }
 
-    /// The chunks that were read since they lie here, up to half a zone of them.
+    /// The chunks that were read since they lie here, up to three quarters of a zone of them.
     async fn survivors(&self, zone: u32, index: &ZoneIndex) -> Vec<Survivor> {
-        let mut room = self.ssd.layout.zone_len() / 2;
+        let mut room = self.ssd.layout.zone_len() / 4 * 3;
         let mut wanted: Vec<(Located, Option<Arc<DataKey>>)> = Vec::new();
         {
             let state = self.ssd.state.lock();

@@ -5,12 +5,14 @@ mod model;
 mod restart;
 mod rot;
 mod sharing;
+mod threads;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use vpool_format::{DiskId, PoolId, SegmentNo, Slot, StreamUid};
+use vpool_host::OpenMode;
 use vpool_host::sim::{Dice, SimHost};
 use vpool_seal::{DataKey, DiskKeys, PoolKey, PoolSecrets};
 
@@ -25,6 +27,12 @@ struct World {
     config: CacheConfig,
     cache: ChunkCache,
     pool: Arc<PoolSecrets>,
+}
+
+/// How often to repeat what is random: as often as said, times VPOOL_TIMES in long runs.
+fn times(count: u64) -> u64 {
+    let times = std::env::var("VPOOL_TIMES").ok();
+    count * times.and_then(|times| times.parse().ok()).unwrap_or(1)
 }
 
 /// Runs a test in simulated time.
@@ -80,6 +88,18 @@ impl World {
     fn insert(&self, key: ChunkKey, bytes: &[u8], keys: &DiskKeys) {
         self.cache
             .insert(key, bytes, keys.content_id(bytes), keys, Layers::Both);
+    }
+
+    /// Lets all that was written reach the device, and the page cache be empty.
+    fn settle(&self) {
+        let file = self
+            .sim
+            .host()
+            .files
+            .open(FILE.as_ref(), OpenMode::Write)
+            .expect("the file is there");
+        file.sync().expect("no fault is injected");
+        self.sim.disk().drop_caches();
     }
 
     fn file(&self) -> Vec<u8> {

@@ -22,15 +22,18 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 use vpool_host::File;
-use vpool_seal::{ContentId, DataKey, DiskKeys};
+use vpool_seal::{ContentId, DataKey, DiskKeys, TAG_BYTES};
 
 use crate::ChunkKey;
-use crate::limits::{RETRY_AFTER, WRITE_BYTES, WRITE_IDLE};
+use crate::limits::{FULL_ZONES, RETRY_AFTER, VALUE_BYTES_MAX, WRITE_BYTES, WRITE_IDLE};
 use crate::open_zone::OpenZone;
 use crate::rebuild;
 use crate::recycle::{KnownKeys, Survivor};
 use crate::ssd::{Ssd, ZoneState};
 use crate::zone::{Address, Use};
+
+/// The most that one chunk takes in a zone, and then some for its entry.
+const LARGEST_BYTES: usize = VALUE_BYTES_MAX + 4 * TAG_BYTES;
 
 /// What is sent to the writer.
 #[derive(Debug)]
@@ -63,8 +66,9 @@ pub(crate) struct Writer {
     pub(crate) free: VecDeque<u32>,
     next_order: u64,
     pub(crate) known_keys: KnownKeys,
-    /// After ENOSPC: zones are recycled rather than taken where the file may have a hole.
-    full: bool,
+    /// After ENOSPC: so many more zones are recycled before one is taken where the file may
+    /// have a hole.
+    full: usize,
     /// Whether the last write failed; it is logged once.
     failing: bool,
     /// How many more recyclings sweep the index, after a footer was lost.
@@ -82,7 +86,7 @@ impl Writer {
             free: VecDeque::new(),
             next_order: 1,
             known_keys: KnownKeys::default(),
-            full: false,
+            full: 0,
             failing: false,
             sweeps: 0,
         }
@@ -151,7 +155,9 @@ impl Writer {
     fn fail(&mut self, error: &io::Error) {
         self.ssd.taking.store(false, Ordering::Relaxed);
         self.ssd.counters.write_errors.add(1);
-        self.full |= error.kind() == io::ErrorKind::StorageFull;
+        if error.kind() == io::ErrorKind::StorageFull {
+            self.full = FULL_ZONES;
+        }
         if let Some(open) = self.open.take() {
             self.forget(open.of.zone, open.lap(), &open.index);
             self.free.push_back(open.of.zone);
@@ -232,12 +238,7 @@ impl Writer {
         data: Option<&DataKey>,
         addresses: &[Address],
     ) -> io::Result<bool> {
-        let stored = bytes.len()
-            + if data.is_some() {
-                vpool_seal::TAG_BYTES
-            } else {
-                0
-            };
+        let stored = bytes.len() + if data.is_some() { TAG_BYTES } else { 0 };
         let Some(open) = self.room(stored, addresses.len()).await? else {
             return Ok(false);
         };
@@ -257,19 +258,21 @@ impl Writer {
         entry_bytes: usize,
         addresses: usize,
     ) -> io::Result<Option<&mut OpenZone>> {
-        let fits = |open: &OpenZone| open.fits(entry_bytes, addresses);
+        let fits = move |open: &OpenZone| open.fits(entry_bytes, addresses);
         if !self.open.as_ref().is_some_and(fits) {
             self.finish_zone().await?;
             self.begin_zone().await;
         }
-        Ok(self.open.as_mut())
+        Ok(self.open.as_mut().filter(|open| fits(open)))
     }
 
     /// Begins the next zone, with what is carried over from a recycled one.
     async fn begin_zone(&mut self) {
         let mut survivors = Vec::new();
         let mut carried = Vec::new();
-        if self.full || !self.open_free() {
+        let recycle_first = self.full > 0 && !self.used.is_empty();
+        self.full = self.full.saturating_sub(1);
+        if recycle_first || !self.open_free() {
             (survivors, carried) = self.recycle().await;
             if !self.open_free() {
                 for address in carried {
@@ -281,20 +284,20 @@ impl Writer {
         let Some(open) = &mut self.open else {
             return;
         };
+        // What is carried over leaves room for one chunk at least, so that this ends.
         for Survivor {
             content,
             bytes,
             data,
         } in survivors
         {
-            let stored = bytes.len() + vpool_seal::TAG_BYTES;
-            if open.fits(stored, 0) {
+            if open.fits(bytes.len() + TAG_BYTES + LARGEST_BYTES, 1) {
                 open.add(content, &bytes, data.as_deref());
                 self.ssd.counters.carried_over.add(1);
             }
         }
         for address in carried {
-            if open.fits(0, 1) {
+            if open.fits(LARGEST_BYTES, 2) {
                 open.record(address);
             } else {
                 self.ssd.remove(&address.key);

@@ -5,13 +5,13 @@ compile_error!("the feature `planted` breaks promises on purpose and is refused 
 
 /// Whether the bug of this name is switched on (environment variable `VPOOL_PLANTED`).
 #[cfg(feature = "planted")]
-pub fn is(bug: &str) -> bool {
+pub(crate) fn is(bug: &str) -> bool {
     std::env::var("VPOOL_PLANTED").is_ok_and(|name| name == bug)
 }
 
 /// No bug is planted in this build.
 #[cfg(not(feature = "planted"))]
 #[inline(always)]
-pub fn is(_bug: &str) -> bool {
+pub(crate) fn is(_bug: &str) -> bool {
     false
 }

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use parking_lot::{Mutex, RwLock};
 use vpool_block::{Attached, BlockError, ExportName, Exports};
 use vpool_format::{DiskId, GridId, PoolId};
-use vpool_host::{Host, LocalStore};
+use vpool_host::{Host, LocalStore, Table, TableKind};
 use vpool_metadata::{DiskEntry, Metadata, PoolEntry};
 use vpool_object::ObjectStore;
 use vpool_seal::GridKey;
@@ -39,7 +39,7 @@ pub struct RouterParts {
     pub host: Host,
     /// The metadata.
     pub metadata: Arc<dyn Metadata>,
-    /// A local store with the tables of [`LOCAL_TABLES`], all of which may vanish.
+    /// A local store with the tables of [`local_tables`], all of which may vanish.
     pub local: Arc<dyn LocalStore>,
     /// Holds `journal/` and `cache/`.
     pub data_dir: PathBuf,
@@ -55,8 +55,13 @@ pub struct RouterParts {
     pub tuning: Tuning,
 }
 
-/// The tables of the local store.
-pub const LOCAL_TABLES: [&str; 2] = [crate::chunks::nodes::TABLE, crate::chunks::salts::TABLE];
+/// The tables of the local store, of at most about `bytes` in all.
+pub fn local_tables(bytes: u64) -> [Table; 2] {
+    [
+        Table { name: crate::chunks::nodes::TABLE, kind: TableKind::Cache { bytes: bytes / 8 * 7 } },
+        Table { name: crate::chunks::salts::TABLE, kind: TableKind::Cache { bytes: bytes / 8 } },
+    ]
+}
 
 /// The router.
 #[derive(Debug)]

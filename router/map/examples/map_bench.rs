@@ -150,6 +150,20 @@ fn layer() {
         start.nanos_each(total)
     );
 
+    // A layer that the processor's cache holds: what is left is the work itself.
+    let mut pending = Pending::new();
+    for id in 0..20_000 {
+        insert(&mut pending, random.below(1 << 20), 1, id);
+    }
+    let start = Clock::start();
+    for id in 0..100_000 {
+        insert(&mut pending, random.below(1 << 20), 1, id);
+    }
+    println!(
+        "  one more, at 20,000 to 120,000: {} ns",
+        start.nanos_each(100_000)
+    );
+
     // As segments bring them: 4,096 at a time, in order.
     let mut pending = Pending::new();
     let start = Clock::start();

@@ -1,7 +1,7 @@
 //! Which chunk holds each 4 KiB block of a vDisk.
 //!
 //! Owns: the copy-on-write tree ([`Map`]), what is newer than it ([`Pending`]), and the
-//! merge of the second into the first ([`merge`]). Does not own: where nodes come from and
+//! merge of the second into the first ([`merge()`]). Does not own: where nodes come from and
 //! go to ([`NodeSource`], [`NodeSink`]: caches, sealing, segments), nor what becomes of what
 //! a merge replaces ([`Replaced`]: dead lists, live bytes).
 //!

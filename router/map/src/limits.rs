@@ -20,11 +20,12 @@ pub const MERGE_WINDOW: usize = 128;
 /// anew; inner nodes beyond that are read a second time.
 pub const MERGE_KEPT_BYTES: usize = 32 << 20;
 
-/// Updates per page of a [`crate::Pending`]: a power of two between search and move cost.
-pub(crate) const PAGE_ENTRIES: usize = 128;
+/// Updates per page of a [`crate::Pending`]. Measured at 3 million random updates: 64 against
+/// 128 saves a fifth of an insert; 32 saves nothing more and takes 6 bytes more an update.
+pub(crate) const PAGE_ENTRIES: usize = 64;
 
 /// By how many updates a page grows: the slack that random inserts leave in memory.
-pub(crate) const PAGE_STEP: usize = 16;
+pub(crate) const PAGE_STEP: usize = 8;
 
 const _: () = assert!(1 << LEVEL_BITS == LEAF_BLOCKS && LEAF_BLOCKS == FANOUT);
 const _: () = assert!(1 << (LEVEL_BITS * (LEVEL_MAX as u32 + 1)) >= BLOCKS_MAX);

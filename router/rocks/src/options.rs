@@ -73,6 +73,9 @@ pub(crate) fn of_table(table: Option<&Table>, limits: &Limits, cache: &Cache) ->
     options.set_compression_type(DBCompressionType::None);
     options.set_write_buffer_size(limits.write_buffer_bytes / 2);
     options.set_max_write_buffer_number(2);
+    // What we do not know we leave alone: a cache compacted by levels would not open again
+    // as a cache.
+    options.set_disable_auto_compactions(table.is_none());
     if let Some(Table {
         kind: TableKind::Cache { bytes },
         ..
@@ -82,6 +85,8 @@ pub(crate) fn of_table(table: Option<&Table>, limits: &Limits, cache: &Cache) ->
         fifo.set_max_table_files_size(*bytes);
         options.set_compaction_style(DBCompactionStyle::Fifo);
         options.set_fifo_compaction_options(&fifo);
+        // Nothing goes by age (which would want all files to be open at all times).
+        options.set_ttl(0);
         let file = (bytes / CACHE_FILES).max(CACHE_FILE_BYTES_MIN);
         let file = usize::try_from(file).unwrap_or(usize::MAX);
         options.set_write_buffer_size(file.min(limits.write_buffer_bytes / 2));

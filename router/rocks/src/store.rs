@@ -159,7 +159,7 @@ impl LocalStore for RocksStore {
             Durability::Volatile => &self.volatile,
         };
         self.db
-            .write_opt(&writes, options)
+            .write_opt(writes, options)
             .map_err(|error| wrap("write to", &self.path, error))
     }
 

@@ -6,6 +6,7 @@
 mod faults;
 mod outage;
 mod refusals;
+mod requests;
 mod tls;
 
 use std::sync::Arc;

@@ -25,7 +25,11 @@ async fn found_of_ten(world: &World, from: u64) -> usize {
 
 #[test]
 fn failed_writes_turn_the_layer_off_for_a_while() {
-    for fault in [Fault::io(Call::Write), Fault::no_space(Call::Write)] {
+    // After "no space" the file does not grow for a while: fewer zones.
+    for (fault, after) in [
+        (Fault::io(Call::Write), 10),
+        (Fault::no_space(Call::Write), 1),
+    ] {
         simulate(async {
             let world = World::new(1, 8);
             assert_eq!(found_of_ten(&world, 0).await, 10);
@@ -46,7 +50,7 @@ fn failed_writes_turn_the_layer_off_for_a_while() {
             assert_eq!(world.cache.statistics().write_errors, 2);
             world.sim.disk().clear_faults();
             tokio::time::sleep(Duration::from_secs(31)).await;
-            assert_eq!(found_of_ten(&world, 30).await, 10);
+            assert!(found_of_ten(&world, 30).await >= after);
             assert!(world.cache.statistics().ssd_on);
         });
     }
@@ -118,7 +122,7 @@ fn a_slow_read_is_a_miss_at_its_deadline() {
         // What the page cache has needs no device, so no deadline.
         let found = world.cache.read_cached_now(&key(1, 1), &keys);
         assert!(found.is_some_and(|found| found == content(1, 8)));
-        world.sim.disk().drop_caches();
+        world.settle();
         assert!(world.cache.read_cached_now(&key(1, 2), &keys).is_none());
         assert_eq!(world.cache.statistics().corrupt, 0);
     });

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{World, content, key, simulate};
+use super::{World, content, key, simulate, times};
 
 /// Inserts, reads, removals and pauses; a hit must be what was inserted under the address.
 async fn run(seed: u64, ops: Vec<(u8, u64, usize)>) -> (u64, u64) {
@@ -57,7 +57,7 @@ async fn run(seed: u64, ops: Vec<(u8, u64, usize)>) -> (u64, u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(u32::try_from(times(24)).unwrap_or(u32::MAX)))]
 
     #[test]
     fn equals_a_map_that_forgets(
@@ -82,7 +82,7 @@ fn one_seed_plays_one_trace() {
     };
     let [a, b] = [(); 2].map(|()| simulate(run(3, ops(3))));
     assert_eq!(a, b);
-    assert!(a.0 > 50, "the test finds something: {a:?}");
+    assert!(a.0 > 10, "the test finds something: {a:?}");
 }
 
 #[test]
@@ -91,14 +91,15 @@ fn zones_go_round_and_what_is_read_stays() {
         let world = World::new(1, 6);
         let keys = [world.keys(None), world.keys(Some(1))];
         let disk = |number: u64| &keys[usize::from(number % 2 == 1)];
-        // Ten are read all the time; a thousand of 32 KiB pass, in 1.5 MiB of zones.
+        // Each fourth of the first forty is read all the time, while a thousand of 32 KiB pass, in
+        // six zones for seven each.
         for number in 0..1000 {
             world.insert(key(1, number), &content(number, 8), disk(number));
             if number % 3 == 0 {
                 tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-                for hot in 0..10.min(number) {
+                for hot in (0..40.min(number)).step_by(4) {
                     let found = world.cache.get(&key(1, hot), disk(hot)).await;
-                    if number > 20 {
+                    if number > 60 {
                         let found = found.unwrap_or_else(|| panic!("{hot} is gone at {number}"));
                         assert!(found == content(hot, 8));
                     }

@@ -2,7 +2,7 @@
 
 use vpool_host::sim::{Dice, PowerCut};
 
-use super::{World, content, key, simulate};
+use super::{World, content, key, simulate, times};
 
 #[test]
 fn an_orderly_restart_finds_everything() {
@@ -129,6 +129,8 @@ async fn end_in_the_middle(seed: u64) -> u64 {
 
 #[test]
 fn a_kill_in_the_middle_of_zone_writes_leaves_right_bytes_or_none() {
-    let found: u64 = (0..24).map(|seed| simulate(end_in_the_middle(seed))).sum();
+    let found: u64 = (0..times(24))
+        .map(|seed| simulate(end_in_the_middle(seed)))
+        .sum();
     assert!(found > 200, "the test finds something: {found}");
 }

@@ -80,7 +80,7 @@ fn what_is_written_is_read() {
 #[test]
 fn golden_bytes_are_read_for_ever() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/zone.v1.bin");
-    if std::env::var_os("VPOOL_WRITE_GOLDEN").is_some() {
+    if std::env::var_os("VPOOL_WRITE_GOLDEN").is_some_and(|value| value == "1") {
         std::fs::write(&path, bytes()).expect("the golden file can be written");
     }
     let golden = std::fs::read(&path).expect("the golden file is there");

@@ -299,6 +299,16 @@ impl Chunks {
         let bytes = with_patience(READ_DEADLINE, || self.store.get_range(&object, range.clone()))
             .await
             .map_err(|error| read_error(lineage, &object, &error))?;
+        if bytes.len() as u64 != range.end - range.start {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!(
+                    "disk {}: {object} answered {} bytes for {range:?}",
+                    lineage.name,
+                    bytes.len()
+                ),
+            ));
+        }
         Ok((salt, bytes))
     }
 

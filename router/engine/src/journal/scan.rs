@@ -182,8 +182,6 @@ struct Stretch {
     span: Span,
     first: Seq,
     last: Seq,
-    /// The ends of its groups: a cut falls on one of them.
-    frontier: Option<Frontier>,
 }
 
 struct Walk<'a> {
@@ -241,7 +239,6 @@ impl Walk<'_> {
                     span: span.clone(),
                     first: group.header.first_seq,
                     last: Seq(group.header.first_seq.0 - 1),
-                    frontier: None,
                 }
             });
             stretch.last = group.header.last_seq;

@@ -219,7 +219,7 @@ impl Router {
 }
 
 /// A location as people write it.
-pub fn describe(location: &Location) -> String {
+pub(super) fn describe(location: &Location) -> String {
     match location {
         Location::Directory(path) => path.clone(),
         Location::S3 { endpoint, bucket, prefix, .. } => match prefix.as_str() {

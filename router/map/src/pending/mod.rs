@@ -3,7 +3,7 @@
 //! Owns: the order of updates, and that a newer one takes the place of what it overlaps.
 //! Does not own: when a layer is frozen or merged, nor how many layers there are.
 //!
-//! A B+-tree of fixed height: groups ([`index`]) of pages ([`page`]) of packed updates. Pages
+//! A B+-tree of fixed height: groups (`index`) of pages (`page`) of packed updates. Pages
 //! tile the whole range of starts:
 //!
 //! ```text
@@ -12,7 +12,7 @@
 //! ```
 //!
 //! An update belongs to the page of its start and may end beyond the page (680+64). No page
-//! but the first is empty. Refused: a plain `BTreeMap` of updates (57 bytes each after random
+//! but the first is empty. Refused: a plain `BTreeMap` of updates (53 bytes each after random
 //! inserts).
 
 mod index;
@@ -20,7 +20,8 @@ mod iter;
 mod packed;
 mod page;
 
-use std::ops::Range;
+#[cfg(test)]
+mod tests;
 
 use index::{At, FIRST, Index, PAGE_INDEX_BYTES};
 pub use iter::{PendingPiece, Pieces, Updates};

@@ -1,11 +1,13 @@
-//! A page of a layer: up to 128 updates in order, 32 bytes each.
+//! A page of a layer: up to 64 updates in order, 32 bytes each.
 //!
 //! Owns: the packed form of updates and their order within a page. Does not own: which page
 //! an update belongs to, and that updates do not overlap (`super`).
 //!
 //! A key is `start << 8 | blocks << 4 | chunk_first`, of a hole `start << 8`; the body is the
 //! chunk's address and hint with `extra` = blocks of the chunk, or a hole's length. Keys lie
-//! apart from bodies, so that a search touches few cache lines.
+//! apart from bodies and are counted, not bisected: the 8 cache lines come from memory
+//! together, where a bisection waits for three or four of them one after the other (measured:
+//! 10–15 % of an insert at 3 million updates).
 
 use super::packed::Packed;
 use crate::limits::{PAGE_ENTRIES, PAGE_STEP};
@@ -51,7 +53,7 @@ impl Page {
     /// The first place whose start is at or above `start`.
     pub(super) fn find(&self, start: u64) -> usize {
         let key = start << START_SHIFT;
-        self.keys.partition_point(|held| *held < key)
+        self.keys.iter().map(|held| usize::from(*held < key)).sum()
     }
 
     /// The start of the update at `place`.

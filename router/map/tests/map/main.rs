@@ -1,6 +1,7 @@
 //! The map against models: layers, lookups and merges.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "in a test a failure is a panic, in its helpers too"
 )]
 

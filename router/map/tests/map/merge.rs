@@ -26,7 +26,7 @@ fn starts() -> impl Strategy<Value = u64> + Clone {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn small_disks(rounds in vec(vec(steps(0..3000u64, 900), 1..120), 1..8)) {

@@ -77,7 +77,7 @@ fn check(steps: &[Step], end: u64, ranges: &[(u64, u64)]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn dense_updates(

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -146,6 +147,17 @@ impl Client {
     pub(crate) async fn is_closed(&mut self) -> bool {
         assert!(self.received.is_empty(), "unread replies");
         matches!(self.receive().await, Some(0) | None)
+    }
+
+    /// A second handle of the connection, to send while replies are received.
+    pub(crate) fn writer(&self) -> UnixStream {
+        let handle = self.stream.as_fd().try_clone_to_owned().unwrap();
+        UnixStream::from_std(handle.into()).unwrap()
+    }
+
+    /// The cookie of the last request.
+    pub(crate) fn last_cookie(&self) -> u64 {
+        self.cookie
     }
 
     /// The bytes of a request; its cookie is counted up.

@@ -14,5 +14,6 @@ mod fake;
 mod handshake;
 mod hostile;
 mod order;
+mod random;
 mod real;
 mod transmission;
