@@ -1,15 +1,15 @@
 //! `vpool disk …`.
 //!
 //! Owns: the verbs and what they print. Does not own: what they do, and the texts of
-//! `attach` (`attach.rs`).
+//! `attach` (`vpool-api`).
 
 use hyper::Method;
+use vpool_api::attach;
 use vpool_api::names::DiskPath;
 use vpool_api::size::format;
 use vpool_api::{Connection, CreateDisk, Disk, RepairDisk};
 
 use crate::arguments::{DiskVerb, Named};
-use crate::attach;
 use crate::client::{Client, part};
 use crate::confirm::confirm;
 use crate::failure::{Exit, Failure};

@@ -9,7 +9,6 @@
 //! command does; that is the daemon's (`vpoold`), over the API (`vpool-api`).
 
 mod arguments;
-mod attach;
 mod client;
 mod confirm;
 mod disks;

@@ -37,11 +37,7 @@ pub(crate) struct Found {
 impl S3Store {
     /// Sends a request with a body of `bytes` and waits for its answer. A request that was
     /// refused for its keys is sent once more if the credentials file holds others now.
-    pub(crate) async fn call<T, E, F>(
-        &self,
-        bytes: u64,
-        send: impl Fn() -> F,
-    ) -> Result<T, Failure>
+    pub(crate) async fn call<T, E, F>(&self, bytes: u64, send: impl Fn() -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + RequestId + std::error::Error + Send + Sync + 'static,
@@ -67,7 +63,10 @@ impl S3Store {
         condition: &Precondition,
     ) -> Result<(), Failure> {
         let send = || {
-            let put = self.client.put_object().bucket(self.config.location.bucket());
+            let put = self
+                .client
+                .put_object()
+                .bucket(self.config.location.bucket());
             let put = match condition {
                 Precondition::None => put,
                 Precondition::Absent => put.if_none_match("*"),
@@ -87,15 +86,24 @@ impl S3Store {
 
     /// The length of an object that is known to exist.
     pub(crate) async fn send_head(&self, key: &Key) -> Result<u64, Failure> {
-        let head = self.client.head_object().bucket(self.config.location.bucket());
+        let head = self
+            .client
+            .head_object()
+            .bucket(self.config.location.bucket());
         let head = head.key(self.name(key));
         let answer = self.call(0, || head.clone().send()).await?;
-        answer.content_length.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| not_s3("length"))
+        answer
+            .content_length
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(|| not_s3("length"))
     }
 
     /// Sends a delete; what is absent counts as deleted.
     pub(crate) async fn send_delete(&self, key: &Key) -> Result<(), Failure> {
-        let delete = self.client.delete_object().bucket(self.config.location.bucket());
+        let delete = self
+            .client
+            .delete_object()
+            .bucket(self.config.location.bucket());
         let delete = delete.key(self.name(key));
         match self.call(0, || delete.clone().send()).await {
             Err(failure) if failure.kind == ErrorKind::NotFound => Ok(()),
@@ -105,14 +113,19 @@ impl S3Store {
 
     /// Sends a get, of the whole or of a part, and checks what the answer says of itself.
     pub(crate) async fn fetch(&self, key: &Key, range: Option<String>) -> Result<Found, Failure> {
-        let get = self.client.get_object().bucket(self.config.location.bucket());
+        let get = self
+            .client
+            .get_object()
+            .bucket(self.config.location.bucket());
         let get = get.key(self.name(key)).set_range(range);
         Found::check(self.call(0, || get.clone().send()).await?)
     }
 
     /// Reads a body; it has exactly the length announced.
     pub(crate) async fn collect(&self, found: Found) -> Result<Bytes, Failure> {
-        let Found { length, mut body, .. } = found;
+        let Found {
+            length, mut body, ..
+        } = found;
         let time_max = self.config.time_max(length);
         let deadline = Instant::now() + time_max;
         let length = usize::try_from(length).expect("at most BODY_BYTES_MAX");
@@ -121,7 +134,7 @@ impl S3Store {
             let silent = Instant::now() + self.config.answer_timeout;
             let next = timeout_at(deadline.min(silent), body.next()).await;
             let piece = match next.map_err(|_| Failure::timed_out(time_max.as_secs()))? {
-                Some(piece) => piece.map_err(Failure::from_body)?,
+                Some(piece) => piece.map_err(|error| Failure::from_body(&error))?,
                 None => break,
             };
             if piece.len() > length - whole.len() {
@@ -141,8 +154,14 @@ impl S3Store {
 
 impl Found {
     fn check(answer: GetObjectOutput) -> Result<Found, Failure> {
-        let etag = answer.e_tag.as_deref().map(Etag::new).ok_or_else(|| not_s3("ETag"))?;
-        let length = answer.content_length.and_then(|length| u64::try_from(length).ok());
+        let etag = answer
+            .e_tag
+            .as_deref()
+            .map(Etag::new)
+            .ok_or_else(|| not_s3("ETag"))?;
+        let length = answer
+            .content_length
+            .and_then(|length| u64::try_from(length).ok());
         let length = length.ok_or_else(|| not_s3("length"))?;
         if length > BODY_BYTES_MAX {
             let cause = format!("{length} bytes are more than the {BODY_BYTES_MAX} allowed");
@@ -151,14 +170,25 @@ impl Found {
         let range = match answer.content_range {
             None => None,
             Some(text) => Some(ContentRange::parse(&text).ok_or_else(|| {
-                Failure::new(ErrorKind::Damaged, format!("no valid Content-Range: {text:?}"))
+                Failure::new(
+                    ErrorKind::Damaged,
+                    format!("no valid Content-Range: {text:?}"),
+                )
             })?),
         };
-        if range.as_ref().is_some_and(|range| range.part.end - range.part.start != length) {
+        if range
+            .as_ref()
+            .is_some_and(|range| range.part.end - range.part.start != length)
+        {
             let cause = "the body's length is not that of the range that it should be";
             return Err(Failure::new(ErrorKind::Damaged, cause));
         }
-        Ok(Found { length, range, etag, body: answer.body })
+        Ok(Found {
+            length,
+            range,
+            etag,
+            body: answer.body,
+        })
     }
 }
 

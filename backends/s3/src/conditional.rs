@@ -7,6 +7,7 @@
 //! refuses trailers; Garage ignores conditions; Swift's are not atomic.
 
 use async_trait::async_trait;
+use aws_sdk_s3::config::{Config, RequestChecksumCalculation};
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::ChecksumAlgorithm;
 use bytes::Bytes;
@@ -56,24 +57,41 @@ impl Conditional for S3Store {
         etag: &Etag,
         form: EtagForm,
     ) -> Result<Outcome> {
-        self.put_on(key, body, Precondition::Match(etag.in_form(form))).await
+        self.put_on(key, body, Precondition::Match(etag.in_form(form)))
+            .await
     }
 
     async fn etag(&self, key: &Key) -> Result<Etag> {
-        let found = self.fetch(key, None).await.map_err(|failure| self.error("get", key, failure))?;
+        let found = self
+            .fetch(key, None)
+            .await
+            .map_err(|failure| self.error("get", key, failure))?;
         Ok(found.etag)
     }
 
     async fn put_with_trailer(&self, key: &Key, body: Bytes) -> Result<Outcome> {
         let length = body.len() as u64;
         let send = || {
-            let put = self.client.put_object().bucket(self.config.location.bucket());
-            let put = put.key(self.name(key)).checksum_algorithm(ChecksumAlgorithm::Crc32);
+            let put = self
+                .client
+                .put_object()
+                .bucket(self.config.location.bucket());
+            let put = put
+                .key(self.name(key))
+                .checksum_algorithm(ChecksumAlgorithm::Crc32);
             // Not in memory as the SDK sees it: then the checksum follows the body.
             let streamed = SdkBody::from_body_1_x(Full::new(body.clone()));
-            put.body(ByteStream::new(streamed)).send()
+            let trailers = Config::builder()
+                .request_checksum_calculation(RequestChecksumCalculation::WhenSupported);
+            put.body(ByteStream::new(streamed))
+                .customize()
+                .config_override(trailers)
+                .send()
         };
-        let result = self.call(length, send).await.map(drop);
-        self.outcome(key, result)
+        match self.call(length, send).await.map(drop) {
+            // Stores that know no trailers take them for the body, and miss its hash.
+            Err(failure) if failure.status == Some(400) => Ok(Outcome::Unsupported),
+            result => self.outcome(key, result),
+        }
     }
 }

@@ -93,7 +93,9 @@ impl S3Config {
     pub(crate) fn check(&self) -> Result<()> {
         let region_ok = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
         if self.region.is_empty() || !self.region.bytes().all(region_ok) {
-            return Err(invalid("the region holds other than letters, digits, '-' and '_'"));
+            return Err(invalid(
+                "the region holds other than letters, digits, '-' and '_'",
+            ));
         }
         if self.connect_timeout.is_zero() || self.answer_timeout.is_zero() {
             return Err(invalid("a timeout of zero leaves no time for anything"));
@@ -116,7 +118,8 @@ impl S3Config {
     /// How long a request with a body of `bytes`, up or down, may take in all.
     pub(crate) fn time_max(&self, bytes: u64) -> Duration {
         let seconds = bytes / u64::from(self.bytes_per_second_min.get());
-        self.answer_timeout.saturating_add(Duration::from_secs(seconds))
+        self.answer_timeout
+            .saturating_add(Duration::from_secs(seconds))
     }
 }
 
@@ -143,7 +146,10 @@ mod tests {
         config.check().unwrap();
         assert!(!format!("{config:?}").contains("canary"));
         assert_eq!(config.time_max(0), config.answer_timeout);
-        assert_eq!(config.time_max(64 << 20), config.answer_timeout + Duration::from_secs(256));
+        assert_eq!(
+            config.time_max(64 << 20),
+            config.answer_timeout + Duration::from_secs(256)
+        );
     }
 
     #[test]
@@ -164,7 +170,10 @@ mod tests {
     #[test]
     fn when_bodies_are_signed() {
         let check = |url: &str, signing: PayloadSigning, expect: bool| {
-            let config = S3Config { payload_signing: signing, ..config(url) };
+            let config = S3Config {
+                payload_signing: signing,
+                ..config(url)
+            };
             assert_eq!(config.signs_payload(), expect, "{url} {signing:?}");
         };
         check("http://store/bucket", PayloadSigning::Always, true);

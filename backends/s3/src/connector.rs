@@ -46,7 +46,9 @@ pub(crate) fn client(config: &S3Config, keyring: Arc<Keyring>) -> Result<Client>
         .endpoint_url(config.location.endpoint())
         .region(Region::new(config.region.clone()))
         .force_path_style(config.addressing == Addressing::Path)
-        .credentials_provider(SharedCredentialsProvider::new(keyring as Arc<dyn ProvideCredentials>))
+        .credentials_provider(SharedCredentialsProvider::new(
+            keyring as Arc<dyn ProvideCredentials>,
+        ))
         // The keyring is the cache: new keys must count from the next request on.
         .identity_cache(IdentityCache::no_cache())
         .retry_config(RetryConfig::disabled())
@@ -74,31 +76,43 @@ fn http_client(config: &S3Config) -> Result<SharedHttpClient> {
         Some(path) => TrustStore::empty().with_pem_certificate(read_ca(path)?),
         None => TrustStore::default(),
     };
-    let context = TlsContext::builder().with_trust_store(trust).build().map_err(|error| {
-        Error::new(ErrorKind::Invalid, "the settings of TLS").with_source(error)
-    })?;
-    Ok(builder.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(context).build_https())
+    let context = TlsContext::builder()
+        .with_trust_store(trust)
+        .build()
+        .map_err(|error| {
+            Error::new(ErrorKind::Invalid, "the settings of TLS").with_source(error)
+        })?;
+    Ok(builder
+        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+        .tls_context(context)
+        .build_https())
 }
 
 /// Reads a file of PEM certificates, and makes sure that the TLS library will take each:
 /// it would panic over one that it does not.
 fn read_ca(path: &Path) -> Result<Vec<u8>> {
-    let refuse =
-        |why: &str| Error::new(ErrorKind::Invalid, format!("CA file {}: {why}", path.display()));
+    let refuse = |why: &str| {
+        Error::new(
+            ErrorKind::Invalid,
+            format!("CA file {}: {why}", path.display()),
+        )
+    };
     let failed = |error: std::io::Error| refuse(&error.to_string()).with_source(error);
 
     let mut pem = Vec::new();
     let file = File::open(path).map_err(failed)?;
-    file.take(CA_BYTES_MAX + 1).read_to_end(&mut pem).map_err(failed)?;
+    file.take(CA_BYTES_MAX + 1)
+        .read_to_end(&mut pem)
+        .map_err(failed)?;
     if pem.len() as u64 > CA_BYTES_MAX {
         return Err(refuse("it is too long for what it should hold"));
     }
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|_| refuse("it is no valid PEM"))?;
-        roots.add(certificate).map_err(|error| {
-            refuse("a certificate in it cannot be used").with_source(error)
-        })?;
+        roots
+            .add(certificate)
+            .map_err(|error| refuse("a certificate in it cannot be used").with_source(error))?;
     }
     if roots.is_empty() {
         return Err(refuse("it holds no certificate"));
@@ -107,26 +121,4 @@ fn read_ca(path: &Path) -> Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    //! CA files that are none are refused when the store is set up.
-
-    use super::read_ca;
-
-    #[test]
-    fn ca_files_that_are_none() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("ca.pem");
-        let check = |text: &str, expect: &str| {
-            std::fs::write(&path, text).unwrap();
-            let error = read_ca(&path).unwrap_err().to_string();
-            assert!(error.contains(expect) && error.contains("ca.pem"), "{error}");
-        };
-        check("", "holds no certificate");
-        check("hello", "holds no certificate");
-        check("-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n", "no valid PEM");
-        check("-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n", "cannot be used");
-        check(&"x".repeat(5 << 20), "too long");
-        std::fs::remove_file(&path).unwrap();
-        assert!(read_ca(&path).is_err());
-    }
-}
+mod tests;

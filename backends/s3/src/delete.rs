@@ -53,22 +53,36 @@ impl S3Store {
 
     async fn delete_singly(&self, keys: &[Key]) -> Vec<Result<()>> {
         let deletions: Vec<_> = keys.iter().map(|key| self.delete(key)).collect();
-        stream::iter(deletions).buffered(SINGLE_DELETES_AT_ONCE_MAX).collect().await
+        stream::iter(deletions)
+            .buffered(SINGLE_DELETES_AT_ONCE_MAX)
+            .collect()
+            .await
     }
 
     async fn send_delete_many(
         &self,
         keys: &[Key],
     ) -> std::result::Result<DeleteObjectsOutput, Failure> {
-        let objects = keys.iter().map(|key| ObjectIdentifier::builder().key(self.name(key)).build());
+        let objects = keys
+            .iter()
+            .map(|key| ObjectIdentifier::builder().key(self.name(key)).build());
         let objects: std::result::Result<Vec<_>, _> = objects.collect();
         let objects = objects.expect("every identifier has a key");
         // Not quiet: a key counts as deleted when the answer says so.
-        let delete = Delete::builder().set_objects(Some(objects)).quiet(false).build();
+        let delete = Delete::builder()
+            .set_objects(Some(objects))
+            .quiet(false)
+            .build();
         let delete = delete.expect("a deletion has objects");
-        let request = self.client.delete_objects().bucket(self.config.location.bucket());
+        let request = self
+            .client
+            .delete_objects()
+            .bucket(self.config.location.bucket());
         let request = request.delete(delete);
-        self.call(0, || request.clone().customize().interceptor(ContentMd5).send()).await
+        self.call(0, || {
+            request.clone().customize().interceptor(ContentMd5).send()
+        })
+        .await
     }
 
     fn results(&self, keys: &[Key], answer: &DeleteObjectsOutput) -> Vec<Result<()>> {
@@ -114,7 +128,10 @@ impl Intercept for ContentMd5 {
         _bag: &mut ConfigBag,
     ) -> std::result::Result<(), BoxError> {
         let request = context.request_mut();
-        let body = request.body().bytes().ok_or("a bulk deletion's body is in memory")?;
+        let body = request
+            .body()
+            .bytes()
+            .ok_or("a bulk deletion's body is in memory")?;
         let md5 = aws_smithy_types::base64::encode(Md5::digest(body));
         request.headers_mut().insert("content-md5", md5);
         Ok(())

@@ -17,9 +17,11 @@ use vpool_object::{Error, ErrorKind};
 use crate::limits::MESSAGE_BYTES_MAX;
 use verdict::{for_answer, remedy_for_cause};
 
-type Source = Box<dyn StdError + Send + Sync>;
-
 /// A failed request, before it is told apart by operation and object.
+///
+/// The SDK's own error values are not kept as sources: what they all say is in `cause`,
+/// and the answers within them can quote signed headers, a session's token among them,
+/// that Debug would show.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: ErrorKind,
@@ -31,7 +33,6 @@ pub(crate) struct Failure {
     cause: String,
     /// What can be done about it; may be empty.
     remedy: &'static str,
-    source: Option<Source>,
 }
 
 impl Failure {
@@ -43,14 +44,16 @@ impl Failure {
             code: String::new(),
             cause: cause.into(),
             remedy: "",
-            source: None,
         }
     }
 
     /// No answer within the time.
     pub(crate) fn timed_out(seconds: u64) -> Failure {
         let cause = format!("not done within {seconds} s");
-        Failure { remedy: remedy_for_cause("timed out"), ..Failure::new(ErrorKind::Unavailable, cause) }
+        Failure {
+            remedy: remedy_for_cause("timed out"),
+            ..Failure::new(ErrorKind::Unavailable, cause)
+        }
     }
 
     /// An error told inside an answer that as a whole is none.
@@ -60,12 +63,18 @@ impl Failure {
             "" => printable(code),
             message => format!("{}: {}", printable(code), printable(message)),
         };
-        Failure { code: code.to_owned(), remedy, ..Failure::new(kind, cause) }
+        Failure {
+            code: code.to_owned(),
+            remedy,
+            ..Failure::new(kind, cause)
+        }
     }
 
     /// Whether the store said that it does not know such a request.
     pub(crate) fn is_unsupported(&self) -> bool {
-        matches!(self.status, Some(400 | 405 | 501)) || self.code == "NotImplemented"
+        let says_so = matches!(self.status, Some(400 | 405 | 501)) || self.code == "NotImplemented";
+        // A 400 may also be of another kind: an ended session, a body changed on its way.
+        self.kind == ErrorKind::Invalid && says_so
     }
 
     /// From what the SDK says of a request.
@@ -75,34 +84,35 @@ impl Failure {
     {
         let status = error.raw_response().map(|answer| answer.status().as_u16());
         match &error {
-            SdkError::ServiceError(_) => Self::from_answer(status, error),
-            SdkError::ResponseError(_) => Failure {
-                status,
-                cause: format!("the answer cannot be read: {}", chain(&error)),
-                // Dropped half way, most likely: what was asked may have happened.
-                ..Self::with_source(body_kind(&error), error)
-            },
+            SdkError::ServiceError(_) => Self::from_answer(status, &error),
+            SdkError::ResponseError(_) => {
+                // Broken off half way, most likely: what was asked may have happened.
+                let cause = format!("the answer cannot be read: {}", chain(&error));
+                Failure {
+                    status,
+                    ..Self::new(body_kind(&error), cause)
+                }
+            }
             SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => {
-                Self::from_cause(ErrorKind::Unavailable, error)
+                Self::from_cause(ErrorKind::Unavailable, &error)
             }
             // The SDK could not make the request: its endpoint or keys make no sense to it.
-            _ => Self::from_cause(ErrorKind::Invalid, error),
+            _ => Self::from_cause(ErrorKind::Invalid, &error),
         }
     }
 
     /// From a body that broke off.
-    pub(crate) fn from_body(error: impl StdError + Send + Sync + 'static) -> Failure {
-        let kind = body_kind(&error);
-        let cause = format!("the body broke off: {}", chain(&error));
-        Failure { cause, ..Self::with_source(kind, error) }
+    pub(crate) fn from_body(error: &(dyn StdError + 'static)) -> Failure {
+        let cause = format!("the body broke off: {}", chain(error));
+        Failure::new(body_kind(error), cause)
     }
 
     /// An answer with an error in it.
-    fn from_answer<E>(status: Option<u16>, error: SdkError<E, HttpResponse>) -> Failure
+    fn from_answer<E>(status: Option<u16>, error: &SdkError<E, HttpResponse>) -> Failure
     where
         E: ProvideErrorMetadata + RequestId + StdError + Send + Sync + 'static,
     {
-        let code = error.code().unwrap_or_default().to_owned();
+        let code = printable(error.code().unwrap_or_default());
         let message = error.message().unwrap_or_default();
         let (kind, remedy) = for_answer(status.unwrap_or(0), &code, message);
         let mut cause = match (status, code.as_str()) {
@@ -113,25 +123,28 @@ impl Failure {
         if !message.is_empty() && message != code {
             cause.push_str(&format!(": {}", printable(message)));
         }
-        let request = error.as_service_error().and_then(|service| service.request_id());
+        let request = error
+            .as_service_error()
+            .and_then(|service| service.request_id());
         if let Some(request) = request {
             cause.push_str(&format!(" (request {})", printable(request)));
         }
-        Failure { status, code, cause, remedy, ..Self::with_source(kind, error) }
+        Failure {
+            status,
+            code,
+            remedy,
+            ..Self::new(kind, cause)
+        }
     }
 
     /// No answer at all; the SDK's chain of errors says why.
-    fn from_cause<E>(kind: ErrorKind, error: SdkError<E, HttpResponse>) -> Failure
-    where
-        E: StdError + Send + Sync + 'static,
-    {
-        let cause = chain(&error);
+    fn from_cause(kind: ErrorKind, error: &(dyn StdError + 'static)) -> Failure {
+        let cause = chain(error);
         let remedy = remedy_for_cause(&cause);
-        Failure { cause, remedy, ..Self::with_source(kind, error) }
-    }
-
-    fn with_source(kind: ErrorKind, error: impl StdError + Send + Sync + 'static) -> Failure {
-        Failure { source: Some(Box::new(Cause(chain(&error)))), ..Failure::new(kind, "") }
+        Failure {
+            remedy,
+            ..Self::new(kind, cause)
+        }
     }
 
     /// The error that leaves this crate. `place` is the object's or bucket's URL, `keys`
@@ -142,26 +155,9 @@ impl Failure {
             text.push_str("; ");
             text.push_str(&self.remedy.replace("{keys}", keys));
         }
-        let error = Error::new(self.kind, text);
-        match self.source {
-            Some(source) => error.with_source(source),
-            None => error,
-        }
+        Error::new(self.kind, text)
     }
 }
-
-/// The texts of a chain of errors. The SDK's own values are not kept: the answers in them
-/// can quote signed headers, a session's token among them, and Debug would show those.
-#[derive(Debug)]
-struct Cause(String);
-
-impl std::fmt::Display for Cause {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl StdError for Cause {}
 
 fn sources<'a>(
     error: &'a (dyn StdError + 'static),
@@ -187,10 +183,19 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
 
 /// A body that ended early in good order is damage; one whose connection broke is not.
 fn body_kind(error: &(dyn StdError + 'static)) -> ErrorKind {
-    let broken = sources(error).filter_map(|error| error.downcast_ref::<io::Error>()).any(|error| {
-        !matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData)
-    });
-    if broken { ErrorKind::Unavailable } else { ErrorKind::Damaged }
+    let broken = sources(error)
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| {
+            !matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData
+            )
+        });
+    if broken {
+        ErrorKind::Unavailable
+    } else {
+        ErrorKind::Damaged
+    }
 }
 
 /// A foreign text, cut to what an error may hold and without what a terminal would obey.

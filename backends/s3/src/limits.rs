@@ -41,5 +41,8 @@ pub const HASH_IN_PLACE_BYTES_MAX: usize = 128 << 10;
 /// How much of a server's own message goes into an error, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 300;
 
-const _: () = assert!(PREFIX_BYTES_MAX + 1 + vpool_object::key::KEY_BYTES_MAX <= 1024, "S3's longest name");
+const _: () = assert!(
+    PREFIX_BYTES_MAX + 1 + vpool_object::key::KEY_BYTES_MAX <= 1024,
+    "S3's longest name"
+);
 const _: () = assert!(BODY_BYTES_MAX <= 5 << 30, "S3's longest body of one PUT");

@@ -32,7 +32,8 @@ impl S3Store {
         let prefix = format!("{}{prefix}", self.root);
         let mut after = after.map(|key| self.name(key));
         for _ in 0..LIST_FOREIGN_PAGES_MAX {
-            let answer = self.send_list(&prefix, after.as_deref(), count_max.clamp(1, LIST_KEYS_MAX));
+            let answer =
+                self.send_list(&prefix, after.as_deref(), count_max.clamp(1, LIST_KEYS_MAX));
             let answer = answer.await?;
             let raw = RawPage::check(&answer, &prefix, after.as_deref())?;
             let mut objects = raw.ours(&self.root);
@@ -55,7 +56,10 @@ impl S3Store {
         count_max: usize,
     ) -> std::result::Result<ListObjectsV2Output, Failure> {
         let count_max = i32::try_from(count_max).expect("at most LIST_KEYS_MAX");
-        let list = self.client.list_objects_v2().bucket(self.config.location.bucket());
+        let list = self
+            .client
+            .list_objects_v2()
+            .bucket(self.config.location.bucket());
         let list = list.prefix(prefix).max_keys(count_max);
         // By name, not by the server's token: the caller's next page may be of another day.
         let list = list.set_start_after(after.map(str::to_owned));
@@ -80,7 +84,9 @@ impl RawPage {
         let damaged = |cause: &str| Failure::new(ErrorKind::Damaged, cause);
         let mut names: Vec<(String, u64)> = Vec::with_capacity(answer.contents().len());
         for object in answer.contents() {
-            let name = object.key().ok_or_else(|| damaged("a listed object has no name"))?;
+            let name = object
+                .key()
+                .ok_or_else(|| damaged("a listed object has no name"))?;
             let bytes = object.size().and_then(|bytes| u64::try_from(bytes).ok());
             let bytes = bytes.ok_or_else(|| damaged("a listed object has no length"))?;
             let last = names.last().map(|(last, _)| last.as_str()).or(after);
@@ -100,7 +106,10 @@ impl RawPage {
     fn ours(&self, root: &str) -> Vec<Listed> {
         let ours = |(name, bytes): &(String, u64)| {
             let key = name.strip_prefix(root).and_then(|name| Key::new(name).ok());
-            Some(Listed { key: key?, bytes: *bytes })
+            Some(Listed {
+                key: key?,
+                bytes: *bytes,
+            })
         };
         self.names.iter().filter_map(ours).collect()
     }

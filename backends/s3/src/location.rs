@@ -72,7 +72,9 @@ impl FromStr for Location {
     fn from_str(text: &str) -> Result<Location> {
         // Not shown in errors before this: someone may have written a password there.
         if text.contains('@') {
-            return Err(invalid("a URL holds no user or password: they go into a credentials file"));
+            return Err(invalid(
+                "a URL holds no user or password: they go into a credentials file",
+            ));
         }
         let refuse = |why: &str| invalid(format!("{text:?} is no URL/BUCKET/PREFIX: {why}"));
         let (scheme, rest) = text
@@ -113,7 +115,9 @@ fn check_host(host: &str) -> std::result::Result<(), &'static str> {
     if let Some(address) = name.strip_prefix('[') {
         let address = address.strip_suffix(']').ok_or("a bracket is not closed")?;
         let address = address.parse::<std::net::Ipv6Addr>();
-        return address.map(drop).map_err(|_| "between the brackets is no IPv6 address");
+        return address
+            .map(drop)
+            .map_err(|_| "between the brackets is no IPv6 address");
     }
     let name_ok = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     if name.is_empty() || name.len() > 253 || !name.bytes().all(name_ok) {

@@ -29,7 +29,10 @@ impl ContentRange {
             total => Some(total.parse().ok()?),
         };
         let fits = first < end && object_bytes.is_none_or(|total| end <= total);
-        fits.then_some(ContentRange { part: first..end, object_bytes })
+        fits.then_some(ContentRange {
+            part: first..end,
+            object_bytes,
+        })
     }
 }
 
@@ -62,8 +65,16 @@ mod tests {
         check("Bytes 9-9/10", Some((9, 10, Some(10))));
         check("bytes 0-4/*", Some((0, 5, None)));
         for text in [
-            "", "bytes", "bytes */10", "bytes 4-3/10", "bytes 0-10/10", "items 0-4/10",
-            "bytes 0-4", "bytes -4/10", "bytes a-b/c", "bytes 0-18446744073709551615/*",
+            "",
+            "bytes",
+            "bytes */10",
+            "bytes 4-3/10",
+            "bytes 0-10/10",
+            "items 0-4/10",
+            "bytes 0-4",
+            "bytes -4/10",
+            "bytes a-b/c",
+            "bytes 0-18446744073709551615/*",
         ] {
             check(text, None);
         }

@@ -34,7 +34,11 @@ pub(crate) struct Signing(PayloadSigningOverride);
 impl Signing {
     fn of(body: &[u8]) -> Signing {
         let hash = digest(&SHA256, body);
-        let hex = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hash
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         Signing(PayloadSigningOverride::Precomputed(hex))
     }
 }
@@ -84,6 +88,9 @@ mod tests {
         let PayloadSigningOverride::Precomputed(hex) = Signing::of(b"").0 else {
             panic!("a body was hashed");
         };
-        assert_eq!(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_eq!(
+            hex,
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
     }
 }

@@ -81,28 +81,36 @@ impl S3Store {
         let same = found.length == body.len() as u64 && self.collect(found).await? == *body;
         match same {
             true => Ok(()),
-            false => Err(Failure::new(ErrorKind::Conflict, "the name holds other bytes")),
+            false => Err(Failure::new(
+                ErrorKind::Conflict,
+                "the name holds other bytes",
+            )),
         }
     }
 
     async fn put_fresh(&self, key: &Key, body: Bytes) -> std::result::Result<(), Failure> {
         let signing = self.signing(&body).await?;
         if self.guards_puts.load(Ordering::Relaxed) {
-            match self.send_put(key, &body, &signing, &Precondition::Absent).await {
+            match self
+                .send_put(key, &body, &signing, &Precondition::Absent)
+                .await
+            {
                 Err(failure) if failure.status == Some(412) => {
                     return self.compare(key, &body).await;
                 }
                 Err(failure) if failure.is_unsupported() => {}
                 result => return result,
             }
-            self.send_put(key, &body, &signing, &Precondition::None).await?;
+            self.send_put(key, &body, &signing, &Precondition::None)
+                .await?;
             // The same put without the header went through: it was the header.
             if self.guards_puts.swap(false, Ordering::Relaxed) {
                 tracing::info!(store = ?self, "the store refuses If-None-Match; puts go without");
             }
             return Ok(());
         }
-        self.send_put(key, &body, &signing, &Precondition::None).await
+        self.send_put(key, &body, &signing, &Precondition::None)
+            .await
     }
 
     async fn read_range(
@@ -143,9 +151,15 @@ impl S3Store {
         };
         let length = match &found.range {
             None => found.length,
-            Some(range) => range.object_bytes.filter(|_| range.part == (0..1)).ok_or_else(|| {
-                Failure::new(ErrorKind::Damaged, "the answer does not say how long the object is")
-            })?,
+            Some(range) => range
+                .object_bytes
+                .filter(|_| range.part == (0..1))
+                .ok_or_else(|| {
+                    Failure::new(
+                        ErrorKind::Damaged,
+                        "the answer does not say how long the object is",
+                    )
+                })?,
         };
         if found.length <= 1 {
             // Read to its end, or the connection could not be used again.
@@ -157,9 +171,14 @@ impl S3Store {
     async fn read_tail(&self, key: &Key, length: u64) -> std::result::Result<Tail, Failure> {
         if length == 0 {
             let object_bytes = self.length(key).await?;
-            return Ok(Tail { bytes: Bytes::new(), object_bytes });
+            return Ok(Tail {
+                bytes: Bytes::new(),
+                object_bytes,
+            });
         }
-        let found = match self.fetch(key, Some(range::request_tail(length))).await {
+        // What is longer is no object of ours, and its answer then no tail of this length.
+        let range = range::request_tail(length.min(BODY_BYTES_MAX));
+        let found = match self.fetch(key, Some(range)).await {
             Err(failure) if failure.status == Some(416) => {
                 return self.read_short_tail(key, length).await;
             }
@@ -167,9 +186,9 @@ impl S3Store {
         };
         let object_bytes = match &found.range {
             Some(range) => {
-                let object_bytes = range.object_bytes.filter(|&bytes| {
-                    range.part == (bytes.saturating_sub(length)..bytes)
-                });
+                let object_bytes = range
+                    .object_bytes
+                    .filter(|&bytes| range.part == (bytes.saturating_sub(length)..bytes));
                 object_bytes.ok_or_else(|| {
                     let cause = format!("read the last {length} bytes, got {:?}", range.part);
                     Failure::new(ErrorKind::Damaged, cause)
@@ -181,7 +200,10 @@ impl S3Store {
                 return Err(Failure::new(ErrorKind::Damaged, cause));
             }
         };
-        Ok(Tail { bytes: self.collect(found).await?, object_bytes })
+        Ok(Tail {
+            bytes: self.collect(found).await?,
+            object_bytes,
+        })
     }
 
     /// A tail that the server refused as no valid range: of an empty object, as S3 does,
@@ -189,10 +211,16 @@ impl S3Store {
     async fn read_short_tail(&self, key: &Key, length: u64) -> std::result::Result<Tail, Failure> {
         let object_bytes = self.length(key).await?;
         if object_bytes == 0 {
-            return Ok(Tail { bytes: Bytes::new(), object_bytes });
+            return Ok(Tail {
+                bytes: Bytes::new(),
+                object_bytes,
+            });
         }
         let part = object_bytes.saturating_sub(length)..object_bytes;
-        Ok(Tail { bytes: self.read_range(key, &part).await?, object_bytes })
+        Ok(Tail {
+            bytes: self.read_range(key, &part).await?,
+            object_bytes,
+        })
     }
 }
 
@@ -233,15 +261,15 @@ impl ObjectStore for S3Store {
     }
 
     async fn get_tail(&self, key: &Key, length: u64) -> Result<Tail> {
-        let get = async {
-            check_length(length)?;
-            self.read_tail(key, length).await
-        };
-        get.await.map_err(|failure| self.error("get", key, failure))
+        self.read_tail(key, length)
+            .await
+            .map_err(|failure| self.error("get", key, failure))
     }
 
     async fn head(&self, key: &Key) -> Result<u64> {
-        self.length(key).await.map_err(|failure| self.error("head", key, failure))
+        self.length(key)
+            .await
+            .map_err(|failure| self.error("head", key, failure))
     }
 
     async fn list(&self, prefix: &str, after: Option<&Key>, count_max: usize) -> Result<Page> {
@@ -249,7 +277,9 @@ impl ObjectStore for S3Store {
     }
 
     async fn delete(&self, key: &Key) -> Result<()> {
-        self.send_delete(key).await.map_err(|failure| self.error("delete", key, failure))
+        self.send_delete(key)
+            .await
+            .map_err(|failure| self.error("delete", key, failure))
     }
 
     async fn delete_many(&self, keys: &[Key]) -> Vec<Result<()>> {

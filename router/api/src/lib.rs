@@ -1,7 +1,7 @@
 //! What `vpoold` and `vpool` say to each other: the bodies of the API, the rules for names
 //! and sizes that both check.
 //!
-//! Owns: the JSON types under `/api/v1`, [`Problem`], [`names`], [`size`]. Does not own:
+//! Owns: the JSON types under `/api/v1`, [`Problem`], [`names`], [`size`], [`attach`]. Does not own:
 //! serving them (`vpoold`), asking for them (`vpool-cli`), any I/O.
 //!
 //! | request | body | answer |
@@ -24,6 +24,7 @@
 //! DISK is `[POOL:]NAME`, percent-encoded as one part of the path. Every error is a
 //! [`Problem`].
 
+pub mod attach;
 mod disks;
 pub mod limits;
 pub mod names;

@@ -80,6 +80,12 @@ pub const ABSENT_EPOCHS: u64 = 256;
 /// A stream record is written at open when so many epochs have none.
 pub const RECORD_EVERY: u64 = 200;
 
+/// What does not verify is read so often before it is called corrupt.
+pub const VERIFY_TRIES: u32 = 5;
+
+/// And so long apart.
+pub const VERIFY_PAUSE: Duration = Duration::from_millis(20);
+
 /// Pieces looked up at once for one request.
 pub const PIECES_MAX: usize = 1 << 16;
 

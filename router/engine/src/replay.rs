@@ -48,7 +48,7 @@ pub async fn read_index(
     let name = Name::Segment { disk: stream.disk, epoch: stream.epoch, uid: stream.uid, segment };
     let key = object_key(&name)?;
     let mut wanted = limits::TAIL_READ_BYTES;
-    let mut damaged = false;
+    let mut tries = 1;
     loop {
         let tail = with_patience(PATIENCE, || store.get_tail(&key, wanted))
             .await
@@ -58,8 +58,11 @@ pub async fn read_index(
             Err(Problem::NeedMore(bytes)) if bytes > wanted && bytes <= tail.object_bytes => {
                 wanted = bytes;
             }
-            // A damaged answer may be the way's fault: it is asked for once more.
-            Err(_) if !damaged => damaged = true,
+            // A damaged answer may be the way's fault: it is asked for again.
+            Err(_) if tries < limits::VERIFY_TRIES => {
+                tries += 1;
+                tokio::time::sleep(limits::VERIFY_PAUSE).await;
+            }
             Err(_) => return Err(corrupt(lineage, &key)),
         }
     }

@@ -53,9 +53,17 @@ fn named(length: u32, name: &[u8], rest: &[u8]) -> Vec<u8> {
 #[test]
 fn hostile_options_are_errors() {
     let long = "x".repeat(STRING_BYTES_MAX + 1);
-    let many_queries = named(0, b"", &u32::try_from(QUERIES_MAX + 1).unwrap().to_be_bytes());
+    let many_queries = named(
+        0,
+        b"",
+        &u32::try_from(QUERIES_MAX + 1).unwrap().to_be_bytes(),
+    );
     let endless_queries = named(0, b"", &u32::MAX.to_be_bytes());
-    let many_requests = named(0, b"", &u16::try_from(INFO_REQUESTS_MAX + 1).unwrap().to_be_bytes());
+    let many_requests = named(
+        0,
+        b"",
+        &u16::try_from(INFO_REQUESTS_MAX + 1).unwrap().to_be_bytes(),
+    );
     let endless_query = [
         named(0, b"", &1u32.to_be_bytes()),
         u32::MAX.to_be_bytes().into(),

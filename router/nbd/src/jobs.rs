@@ -5,6 +5,8 @@
 //!
 //! Every job of a connection is polled whenever the connection runs, even while its
 //! client takes no replies: a job may hold something of the disk's that others wait for.
+//! When the connection fails its jobs are dropped where they stand; none of them was
+//! acknowledged, so the disk may have done all, a part or nothing of each.
 
 use futures::future::BoxFuture;
 use vpool_block::{Attached, BlockError, Extent};

@@ -184,13 +184,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 true
             }
         };
-        let was_blocked = std::mem::replace(&mut self.line.blocked, false);
+        self.line.blocked = false;
         if !moved {
-            // The room was too little, or somebody else was quicker: ask again, but let
-            // other tasks run first.
+            // The room may be for what was blocked; or it was too little, or somebody else
+            // was quicker. Looked at in the next poll, so that other tasks run between.
             cx.waker().wake_by_ref();
         }
-        Ok(moved || (was_blocked && self.line.is_empty()))
+        Ok(moved)
     }
 
     /// Hands the line to the disk. Returns whether any write was dealt with.

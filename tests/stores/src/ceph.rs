@@ -76,7 +76,9 @@ impl CephRgw {
     /// is left out in silence.
     pub fn shared() -> Option<&'static CephRgw> {
         static SHARED: OnceLock<Option<CephRgw>> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start_or_skip(Kind::Memory)).as_ref()
+        SHARED
+            .get_or_init(|| Self::start_or_skip(Kind::Memory))
+            .as_ref()
     }
 
     /// A cluster of its own for a test that disturbs it; else as [`shared`](Self::shared).
@@ -121,7 +123,10 @@ impl CephRgw {
 
     fn attempt(kind: Kind) -> anyhow::Result<CephRgw> {
         let port = port::free(PORTS)?;
-        let dir = tempfile::Builder::new().prefix("vpool-ceph-").tempdir()?.keep();
+        let dir = tempfile::Builder::new()
+            .prefix("vpool-ceph-")
+            .tempdir()?
+            .keep();
         // The watcher first: from here on nothing is left behind.
         let cluster = CephRgw {
             endpoint: format!("http://127.0.0.1:{port}"),
@@ -167,7 +172,11 @@ impl CephRgw {
         let path = format!("{}/{name}", session.account_path);
         let token = ("X-Auth-Token", session.token.as_str());
         let answer = http::request(self.port, "PUT", &path, &[token])?;
-        ensure!(matches!(answer.status, 201 | 202), "making {name}: {}", answer.status);
+        ensure!(
+            matches!(answer.status, 201 | 202),
+            "making {name}: {}",
+            answer.status
+        );
         Ok(())
     }
 
@@ -188,9 +197,16 @@ impl CephRgw {
         }
         let fields = [("X-Auth-User", SWIFT_USER), ("X-Auth-Key", SWIFT_KEY)];
         let answer = http::request(self.port, "GET", "/auth/v1.0", &fields)?;
-        let field = |name| answer.field(name).with_context(|| format!("no {name} in the answer"));
+        let field = |name| {
+            answer
+                .field(name)
+                .with_context(|| format!("no {name} in the answer"))
+        };
         let url = field("X-Storage-Url")?;
-        let path = url.splitn(4, '/').nth(3).context("a storage URL without a path")?;
+        let path = url
+            .splitn(4, '/')
+            .nth(3)
+            .context("a storage URL without a path")?;
         let session = SwiftSession {
             account_path: format!("/{path}"),
             token: field("X-Auth-Token")?.to_owned(),
@@ -226,7 +242,10 @@ impl Drop for CephRgw {
         if let Some(mut watcher) = self.watcher.take() {
             drop(watcher.stdin.take());
             let ended = watcher.wait();
-            debug_assert!(ended.is_ok_and(|status| status.success()), "the watcher failed");
+            debug_assert!(
+                ended.is_ok_and(|status| status.success()),
+                "the watcher failed"
+            );
         }
     }
 }

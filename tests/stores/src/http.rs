@@ -45,14 +45,23 @@ pub(crate) fn request(
 
     let context = || format!("{method} {path} on port {port}");
     let mut stream = TcpStream::connect(("127.0.0.1", port)).with_context(context)?;
-    stream.set_read_timeout(Some(TIMEOUT)).with_context(context)?;
+    stream
+        .set_read_timeout(Some(TIMEOUT))
+        .with_context(context)?;
     stream.write_all(text.as_bytes()).with_context(context)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).with_context(context)?;
 
     let answer = String::from_utf8_lossy(&answer);
-    let header = answer.split("\r\n\r\n").next().unwrap_or_default().to_owned();
-    let status = header.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let header = answer
+        .split("\r\n\r\n")
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    let status = header
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
     let status = status.with_context(|| format!("{}: no HTTP answer", context()))?;
     Ok(Answer { status, header })
 }

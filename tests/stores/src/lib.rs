@@ -4,8 +4,8 @@
 //! Owns: starting and ending the servers, free ports, bad networks.
 //! Does not own: the clients under test; it needs none itself.
 
-mod http;
 pub mod ceph;
+mod http;
 mod port;
 pub mod proxy;
 

@@ -107,7 +107,12 @@ impl Proxy {
             accepted: accepted.clone(),
         };
         let task = tokio::spawn(worker.run(inbox));
-        Ok(Proxy { address, accepted, orders, task })
+        Ok(Proxy {
+            address,
+            accepted,
+            orders,
+            task,
+        })
     }
 
     /// `http://127.0.0.1:PORT` of the proxy.
@@ -124,8 +129,14 @@ impl Proxy {
     pub async fn set_mode(&self, mode: Mode) -> anyhow::Result<()> {
         let (done, applied) = oneshot::channel();
         let order = Order { mode, done };
-        self.orders.send(order).await.context("the proxy has ended")?;
-        applied.await.context("the proxy has ended")?.context("listening again")
+        self.orders
+            .send(order)
+            .await
+            .context("the proxy has ended")?;
+        applied
+            .await
+            .context("the proxy has ended")?
+            .context("listening again")
     }
 }
 
@@ -198,3 +209,6 @@ async fn accept(listener: Option<&TcpListener>) -> TcpStream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,10 @@ const FOREIGN_RIGHTS: u32 = 0o077;
 
 pub(super) fn read(path: &Path) -> Result<Credentials> {
     let refuse = |why: &str| {
-        Error::new(ErrorKind::Invalid, format!("credentials file {}: {why}", path.display()))
+        Error::new(
+            ErrorKind::Invalid,
+            format!("credentials file {}: {why}", path.display()),
+        )
     };
     let failed = |error: std::io::Error| refuse(&error.to_string()).with_source(error);
 
@@ -39,7 +42,9 @@ pub(super) fn read(path: &Path) -> Result<Credentials> {
         return Err(refuse("it is too long for what it should hold"));
     }
     let mut text = Zeroizing::new(String::new());
-    file.take(CREDENTIALS_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+    file.take(CREDENTIALS_BYTES_MAX)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
     parse(&text).map_err(|why| refuse(&why))
 }
 
@@ -95,7 +100,9 @@ impl<'a> Found<'a> {
         };
         let value = value.trim();
         if value.is_empty() || !value.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(format!("line {number} has no value, or one with blanks in it"));
+            return Err(format!(
+                "line {number} has no value, or one with blanks in it"
+            ));
         }
         if place.replace(value).is_some() {
             return Err(format!("line {number} gives a second value"));
@@ -108,10 +115,12 @@ impl<'a> Found<'a> {
             true => format!("{ini_name} is missing in [default]"),
             false => format!("{name} is missing"),
         };
-        let access_key =
-            self.access_key.ok_or_else(|| missing("access_key", "aws_access_key_id"))?;
-        let secret_key =
-            self.secret_key.ok_or_else(|| missing("secret_key", "aws_secret_access_key"))?;
+        let access_key = self
+            .access_key
+            .ok_or_else(|| missing("access_key", "aws_access_key_id"))?;
+        let secret_key = self
+            .secret_key
+            .ok_or_else(|| missing("secret_key", "aws_secret_access_key"))?;
         let credentials = Credentials::new(access_key, secret_key);
         Ok(match self.session_token {
             Some(token) => credentials.with_session_token(token),

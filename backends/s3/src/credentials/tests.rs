@@ -21,7 +21,10 @@ fn both_formats() {
         assert!(parse(text).unwrap() == *expect, "{text}");
     };
     check(&format!("access_key=AK\nsecret_key={SECRET}\n"), &plain);
-    check(&format!("# ours\n\n access_key = AK \r\nsecret_key= {SECRET}"), &plain);
+    check(
+        &format!("# ours\n\n access_key = AK \r\nsecret_key= {SECRET}"),
+        &plain,
+    );
     check(
         &format!("access_key=AK\nsecret_key={SECRET}\nsession_token={TOKEN}"),
         &with_token,
@@ -34,7 +37,10 @@ fn both_formats() {
         ),
         &with_token,
     );
-    check(&format!("[default]\naccess_key = AK\nsecret_key = {SECRET}\n"), &plain);
+    check(
+        &format!("[default]\naccess_key = AK\nsecret_key = {SECRET}\n"),
+        &plain,
+    );
 }
 
 #[test]
@@ -50,16 +56,30 @@ fn refused_texts() {
     check("canary-secret", "line 1 is none of");
     check("access_key=AK\ncanary-secret=\n", "line 2 is none of");
     check("access_key=AK\nsecret_key=\n", "line 2 has no value");
-    check("access_key=AK\nsecret_key=canary canary\n", "line 2 has no value");
-    check("access_key=AK\nsecret_key=canary1\nsecret_key=canary2", "line 3 gives a second");
-    check("[other]\naccess_key=AK\nsecret_key=canary", "aws_access_key_id is missing in [default]");
-    check("access_key=AK\nsecret_key=canary\n[default]\n", "missing in [default]");
+    check(
+        "access_key=AK\nsecret_key=canary canary\n",
+        "line 2 has no value",
+    );
+    check(
+        "access_key=AK\nsecret_key=canary1\nsecret_key=canary2",
+        "line 3 gives a second",
+    );
+    check(
+        "[other]\naccess_key=AK\nsecret_key=canary",
+        "aws_access_key_id is missing in [default]",
+    );
+    check(
+        "access_key=AK\nsecret_key=canary\n[default]\n",
+        "missing in [default]",
+    );
 }
 
 fn file_with(text: &str, mode: u32) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(text.as_bytes()).unwrap();
-    file.as_file().set_permissions(Permissions::from_mode(mode)).unwrap();
+    file.as_file()
+        .set_permissions(Permissions::from_mode(mode))
+        .unwrap();
     file
 }
 
@@ -85,10 +105,18 @@ fn a_file_that_cannot_be_read_is_named() {
     for path in [dir.path().join("absent"), dir.path().to_path_buf()] {
         let error = Credentials::read(&path).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
-        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+        assert!(
+            error.to_string().contains(&path.display().to_string()),
+            "{error}"
+        );
     }
     let long = file_with(&"#".repeat(100 << 10), 0o600);
-    assert!(Credentials::read(long.path()).unwrap_err().to_string().contains("too long"));
+    assert!(
+        Credentials::read(long.path())
+            .unwrap_err()
+            .to_string()
+            .contains("too long")
+    );
 }
 
 #[test]
@@ -96,7 +124,10 @@ fn debug_shows_no_secret() {
     let credentials = Credentials::new("AK", SECRET).with_session_token(TOKEN);
     let source = CredentialSource::Given(credentials.clone());
     let keyring = Keyring::open(source.clone()).unwrap();
-    let text = format!("{credentials:?} {source:?} {keyring:?} {:?}", credentials.to_sdk());
+    let text = format!(
+        "{credentials:?} {source:?} {keyring:?} {:?}",
+        credentials.to_sdk()
+    );
     assert!(!text.contains("canary"), "{text}");
     assert!(text.contains("AK"));
 }
@@ -106,15 +137,24 @@ async fn a_changed_file_is_taken_and_a_broken_one_is_not() {
     let file = file_with(&format!("access_key=AK\nsecret_key={SECRET}\n"), 0o600);
     let keyring = Keyring::open(CredentialSource::File(file.path().to_owned())).unwrap();
     let old = keyring.generation();
-    assert!(!keyring.renew(old).await, "the same file holds the same keys");
+    assert!(
+        !keyring.renew(old).await,
+        "the same file holds the same keys"
+    );
 
     std::fs::write(file.path(), "access_key=AK2\nsecret").unwrap();
     assert!(!keyring.renew(old).await);
-    assert_eq!(keyring.provide_credentials().await.unwrap().access_key_id(), "AK");
+    assert_eq!(
+        keyring.provide_credentials().await.unwrap().access_key_id(),
+        "AK"
+    );
 
     std::fs::write(file.path(), "access_key=AK2\nsecret_key=s2\n").unwrap();
     assert!(keyring.renew(old).await);
-    assert_eq!(keyring.provide_credentials().await.unwrap().access_key_id(), "AK2");
+    assert_eq!(
+        keyring.provide_credentials().await.unwrap().access_key_id(),
+        "AK2"
+    );
     // One who was refused with the old keys while another renewed them repeats too.
     assert!(keyring.renew(old).await);
 }

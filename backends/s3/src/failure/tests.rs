@@ -1,8 +1,7 @@
 //! The table of kinds, and what gets into a message.
 
 use vpool_object::ErrorKind::{
-    self, Conflict, Damaged, Denied, Invalid, NoLocation, NoSpace, NotFound, Throttled,
-    Unavailable,
+    self, Conflict, Damaged, Denied, Invalid, NoLocation, NoSpace, NotFound, Throttled, Unavailable,
 };
 
 use super::verdict::{for_answer, remedy_for_cause};
@@ -55,7 +54,10 @@ fn kinds() {
     check(416, "InvalidRange", Invalid);
     check(501, "NotImplemented", Invalid);
     check(400, "InvalidRequest", Invalid);
-    assert_eq!(for_answer(413, "EntityTooLarge", "Upload exceeds Quota.").0, NoSpace);
+    assert_eq!(
+        for_answer(413, "EntityTooLarge", "Upload exceeds Quota.").0,
+        NoSpace
+    );
 }
 
 #[test]
@@ -64,10 +66,19 @@ fn remedies_by_cause() {
         let remedy = remedy_for_cause(cause);
         assert!(remedy.contains(expect), "{cause}: {remedy}");
     };
-    check("error trying to connect: dns error: failed to lookup address information", "resolve");
-    check("tcp connect error: Connection refused (os error 111)", "listens");
+    check(
+        "error trying to connect: dns error: failed to lookup address information",
+        "resolve",
+    );
+    check(
+        "tcp connect error: Connection refused (os error 111)",
+        "listens",
+    );
     check("invalid peer certificate: UnknownIssuer", "CA file");
-    check("received corrupt message of type InvalidContentType", "http://");
+    check(
+        "received corrupt message of type InvalidContentType",
+        "http://",
+    );
     assert_eq!(remedy_for_cause("something else"), "");
 }
 

@@ -3,8 +3,7 @@
 //! Owns: the table, pure. `{keys}` in a remedy stands for where the credentials are from.
 
 use vpool_object::ErrorKind::{
-    self, Conflict, Damaged, Denied, Invalid, NoLocation, NoSpace, NotFound, Throttled,
-    Unavailable,
+    self, Conflict, Damaged, Denied, Invalid, NoLocation, NoSpace, NotFound, Throttled, Unavailable,
 };
 
 const WRONG_REGION: &str = "the bucket lies elsewhere: set the endpoint and region that serve it";
@@ -41,9 +40,17 @@ pub(super) fn for_answer(status: u16, code: &str, message: &str) -> (ErrorKind, 
         ),
         "PreconditionFailed" => (Conflict, ""),
         "ConditionalRequestConflict" | "OperationAborted" => (Unavailable, ""),
-        "SlowDown" | "TooManyRequests" | "TooManyRequestsException" | "Throttling"
-        | "ThrottlingException" | "RequestLimitExceeded" | "BandwidthLimitExceeded" => (Throttled, ""),
-        "QuotaExceeded" | "InsufficientStorage" | "StorageFull" | "XMinioStorageFull"
+        "SlowDown"
+        | "TooManyRequests"
+        | "TooManyRequestsException"
+        | "Throttling"
+        | "ThrottlingException"
+        | "RequestLimitExceeded"
+        | "BandwidthLimitExceeded" => (Throttled, ""),
+        "QuotaExceeded"
+        | "InsufficientStorage"
+        | "StorageFull"
+        | "XMinioStorageFull"
         | "ServiceQuotaExceededException" => (NoSpace, "the store or the quota is full"),
         // Swift's S3 door says so of a full quota too; ours are never beyond S3's 5 GiB.
         "EntityTooLarge" if message.to_ascii_lowercase().contains("quota") => {
@@ -70,7 +77,10 @@ fn for_status(status: u16) -> (ErrorKind, &'static str) {
         404 => (Unavailable, "does the endpoint serve S3?"),
         408 | 409 | 425 => (Unavailable, ""),
         412 => (Conflict, ""),
-        413 => (Invalid, "a proxy before the store may limit the size of bodies"),
+        413 => (
+            Invalid,
+            "a proxy before the store may limit the size of bodies",
+        ),
         429 => (Throttled, ""),
         501 => (Invalid, "the store does not know such a request"),
         507 => (NoSpace, "the store is full"),
@@ -84,15 +94,42 @@ fn for_status(status: u16) -> (ErrorKind, &'static str) {
 /// the resolver, the system and the TLS library, whose types are not ours to name.
 pub(super) fn remedy_for_cause(cause: &str) -> &'static str {
     const TABLE: [(&str, &str); 9] = [
-        ("dns error", "the endpoint's host name does not resolve: check its spelling and DNS"),
-        ("failed to lookup", "the endpoint's host name does not resolve: check its spelling and DNS"),
-        ("Connection refused", "nothing listens there: check the port, and that the store runs"),
-        ("invalid peer certificate", "the store's certificate is not trusted: set the CA file of its issuer; check its name, its dates and this host's clock"),
-        ("InvalidContentType", "the store does not speak TLS there: is it http:// on that port?"),
-        ("corrupt message", "the store does not speak TLS there: is it http:// on that port?"),
-        ("HandshakeFailure", "the store's TLS is too old or of another kind"),
-        ("unreachable", "check the network between this host and the store"),
-        ("timed out", "the store is overloaded or hangs, or a firewall swallows packets"),
+        (
+            "dns error",
+            "the endpoint's host name does not resolve: check its spelling and DNS",
+        ),
+        (
+            "failed to lookup",
+            "the endpoint's host name does not resolve: check its spelling and DNS",
+        ),
+        (
+            "Connection refused",
+            "nothing listens there: check the port, and that the store runs",
+        ),
+        (
+            "invalid peer certificate",
+            "the store's certificate is not trusted: set the CA file of its issuer; check its name, its dates and this host's clock",
+        ),
+        (
+            "InvalidContentType",
+            "the store does not speak TLS there: is it http:// on that port?",
+        ),
+        (
+            "corrupt message",
+            "the store does not speak TLS there: is it http:// on that port?",
+        ),
+        (
+            "HandshakeFailure",
+            "the store's TLS is too old or of another kind",
+        ),
+        (
+            "unreachable",
+            "check the network between this host and the store",
+        ),
+        (
+            "timed out",
+            "the store is overloaded or hangs, or a firewall swallows packets",
+        ),
     ];
     let found = TABLE.iter().find(|(part, _)| cause.contains(part));
     found.map_or("", |(_, remedy)| remedy)

@@ -7,7 +7,9 @@ use vpool_object::ErrorKind;
 use super::RawPage;
 
 fn answer(names: &[&str], more: bool) -> ListObjectsV2Output {
-    let objects = names.iter().map(|name| Object::builder().key(*name).size(7).build());
+    let objects = names
+        .iter()
+        .map(|name| Object::builder().key(*name).size(7).build());
     ListObjectsV2Output::builder()
         .set_contents(Some(objects.collect()))
         .is_truncated(more)
@@ -29,7 +31,11 @@ fn names_of_ours() {
 fn pages_that_are_not_believed() {
     let check = |names: &[&str], more: bool, after: Option<&str>| {
         let result = RawPage::check(&answer(names, more), "p/", after);
-        assert_eq!(result.err().map(|failure| failure.kind), Some(ErrorKind::Damaged), "{names:?}");
+        assert_eq!(
+            result.err().map(|failure| failure.kind),
+            Some(ErrorKind::Damaged),
+            "{names:?}"
+        );
     };
     check(&["p/b", "p/a"], false, None);
     check(&["p/a", "p/a"], false, None);

@@ -3,6 +3,8 @@
 //! One cluster for all tests here, a bucket for each; `outage` has a cluster of its own.
 //! Without Ceph they are skipped with a reason, in CI they fail.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "all of it is tests")]
+
 mod faults;
 mod outage;
 mod refusals;
@@ -39,7 +41,9 @@ fn key(name: &str) -> Key {
 
 /// Bytes in which every place differs from its neighbours.
 fn body(length: usize) -> Bytes {
-    (0..length).map(|i| (i % 251) as u8 ^ (i / 65_536) as u8).collect()
+    // A prime period, shifted from one 64 KiB to the next.
+    let byte = |i: usize| u8::try_from((i + i / 65_536) % 251).expect("less than 251");
+    (0..length).map(byte).collect()
 }
 
 /// Runs every operation of the trait once, and tells how it went. `held` exists where the
@@ -59,14 +63,22 @@ async fn every_operation(
         ("list", store.list("", None, 10).await.map(drop)),
         ("delete", store.delete(&fresh).await),
     ];
-    results.extend(store.delete_many(&two).await.into_iter().map(|result| ("delete_many", result)));
+    results.extend(
+        store
+            .delete_many(&two)
+            .await
+            .into_iter()
+            .map(|result| ("delete_many", result)),
+    );
     assert_eq!(results.len(), 9);
     results
 }
 
 #[tokio::test]
 async fn conformance_under_a_prefix() {
-    let Some(ceph) = CephRgw::shared() else { return };
+    let Some(ceph) = CephRgw::shared() else {
+        return;
+    };
     let store = connect(config(ceph, "conformance"));
     let options = ConformanceOptions {
         big_body_bytes: Some(16 << 20),
@@ -74,12 +86,17 @@ async fn conformance_under_a_prefix() {
     };
     let report = conformance::check(&store, &options).await.unwrap();
     assert!(report.skipped.is_empty(), "{report:?}");
-    assert!(store.list("", None, 1).await.unwrap().objects.is_empty(), "something is left");
+    assert!(
+        store.list("", None, 1).await.unwrap().objects.is_empty(),
+        "something is left"
+    );
 }
 
 #[tokio::test]
 async fn conformance_at_the_root_without_guard_or_signed_bodies() {
-    let Some(ceph) = CephRgw::shared() else { return };
+    let Some(ceph) = CephRgw::shared() else {
+        return;
+    };
     ceph.create_bucket("conformance-root").unwrap();
     let url = format!("{}/conformance-root", ceph.endpoint);
     let mut config = S3Config::from_url(&url, ceph.credentials_file()).unwrap();
@@ -89,12 +106,16 @@ async fn conformance_at_the_root_without_guard_or_signed_bodies() {
         detects_conflicts: false,
         ..ConformanceOptions::default()
     };
-    conformance::check(&connect(config), &options).await.unwrap();
+    conformance::check(&connect(config), &options)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn what_the_probe_finds() {
-    let Some(ceph) = CephRgw::shared() else { return };
+    let Some(ceph) = CephRgw::shared() else {
+        return;
+    };
     let store = connect(config(ceph, "probe"));
     let report = probe(&store, &ProbeOptions::new(0x5eed)).await.unwrap();
     // As Ceph 16.2 is: conditions are atomic, tags want no quotes, trailers are unknown.
@@ -110,11 +131,14 @@ async fn what_the_probe_finds() {
 
 #[tokio::test]
 async fn names_that_are_none_of_ours_are_passed_over() {
-    let Some(ceph) = CephRgw::shared() else { return };
+    let Some(ceph) = CephRgw::shared() else {
+        return;
+    };
     let config = config(ceph, "foreign");
     // Below our prefix, but no names of ours: capitals.
     for name in ["A", "B", "C"] {
-        ceph.create_object("foreign", &format!("some/prefix/{name}")).unwrap();
+        ceph.create_object("foreign", &format!("some/prefix/{name}"))
+            .unwrap();
     }
     // Beside our prefix.
     ceph.create_object("foreign", "some/prefix2/x").unwrap();
@@ -127,13 +151,18 @@ async fn names_that_are_none_of_ours_are_passed_over() {
     assert!(page.more);
     let page = store.list("", Some(&key("a")), 10).await.unwrap();
     assert_eq!(page.objects.len(), 1);
-    assert_eq!((page.objects[0].key.clone(), page.objects[0].bytes), (key("b"), 6));
+    assert_eq!(
+        (page.objects[0].key.clone(), page.objects[0].bytes),
+        (key("b"), 6)
+    );
     assert!(!page.more);
 }
 
 #[tokio::test]
 async fn empty_objects() {
-    let Some(ceph) = CephRgw::shared() else { return };
+    let Some(ceph) = CephRgw::shared() else {
+        return;
+    };
     let store = connect(config(ceph, "empty"));
     let name = key("empty");
     store.put(&name, Bytes::new()).await.unwrap();
@@ -150,7 +179,9 @@ async fn empty_objects() {
 
 #[tokio::test]
 async fn more_deletions_than_one_request_takes() {
-    let Some(ceph) = CephRgw::shared() else { return };
+    let Some(ceph) = CephRgw::shared() else {
+        return;
+    };
     let store = connect(config(ceph, "bulk"));
     let keys: Vec<Key> = (0..2_100).map(|i| key(&format!("bulk/{i:05}"))).collect();
     for held in [0, 999, 1_000, 2_099] {
@@ -165,7 +196,9 @@ async fn more_deletions_than_one_request_takes() {
 
 #[tokio::test]
 async fn debug_and_settings_show_no_secret() {
-    let Some(ceph) = CephRgw::shared() else { return };
+    let Some(ceph) = CephRgw::shared() else {
+        return;
+    };
     let mut config = config(ceph, "debug");
     let keys = vpool_s3::Credentials::new("AK", "canary-secret").with_session_token("canary-token");
     config.credentials = CredentialSource::Given(keys);

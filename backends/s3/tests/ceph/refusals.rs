@@ -22,17 +22,26 @@ async fn all_fail_with(config: S3Config, kind: ErrorKind, words: &[&str]) {
 
 #[tokio::test]
 async fn a_wrong_secret_is_denied() {
-    let Some(ceph) = CephRgw::shared() else { return };
+    let Some(ceph) = CephRgw::shared() else {
+        return;
+    };
     let mut config = config(ceph, "wrong-secret");
     config.credentials = CredentialSource::Given(Credentials::new(&ceph.access_key, "canary"));
     let endpoint = ceph.endpoint.as_str();
-    let words = [endpoint, "wrong-secret", "SignatureDoesNotMatch", "secret key in the given"];
+    let words = [
+        endpoint,
+        "wrong-secret",
+        "SignatureDoesNotMatch",
+        "secret key in the given",
+    ];
     all_fail_with(config, ErrorKind::Denied, &words).await;
 }
 
 #[tokio::test]
 async fn an_unknown_access_key_is_denied() {
-    let Some(ceph) = CephRgw::shared() else { return };
+    let Some(ceph) = CephRgw::shared() else {
+        return;
+    };
     let mut config = config(ceph, "wrong-key");
     config.credentials = CredentialSource::Given(Credentials::new("nobody", "canary"));
     let words = ["InvalidAccessKeyId", "does not know the access key"];
@@ -41,7 +50,9 @@ async fn an_unknown_access_key_is_denied() {
 
 #[tokio::test]
 async fn a_missing_bucket_is_no_location() {
-    let Some(ceph) = CephRgw::shared() else { return };
+    let Some(ceph) = CephRgw::shared() else {
+        return;
+    };
     let url = format!("{}/there-is-none/p", ceph.endpoint);
     let config = S3Config::from_url(&url, ceph.credentials_file()).unwrap();
     let words = [url.as_str(), "NoSuchBucket", "make the bucket"];
@@ -52,22 +63,31 @@ async fn a_missing_bucket_is_no_location() {
 
 #[tokio::test]
 async fn nothing_listens() {
-    let Some(ceph) = CephRgw::shared() else { return };
+    let Some(ceph) = CephRgw::shared() else {
+        return;
+    };
     // The port of the monitor's neighbour is ours alone until the process ends.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let url = format!("http://127.0.0.1:{port}/bucket");
     let config = S3Config::from_url(&url, ceph.credentials_file()).unwrap();
-    all_fail_with(config, ErrorKind::Unavailable, &[&url, "Connection refused", "check the port"])
-        .await;
+    all_fail_with(
+        config,
+        ErrorKind::Unavailable,
+        &[&url, "Connection refused", "check the port"],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn new_credentials_in_the_file_need_no_restart() {
-    let Some(ceph) = CephRgw::shared() else { return };
+    let Some(ceph) = CephRgw::shared() else {
+        return;
+    };
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(b"access_key=nobody\nsecret_key=canary\n").unwrap();
+    file.write_all(b"access_key=nobody\nsecret_key=canary\n")
+        .unwrap();
     let mut config = config(ceph, "renewed");
     config.credentials = CredentialSource::File(file.path().to_owned());
     let store = connect(config);
@@ -84,7 +104,9 @@ async fn new_credentials_in_the_file_need_no_restart() {
 
 #[tokio::test]
 async fn a_range_beyond_the_end_is_invalid() {
-    let Some(ceph) = CephRgw::shared() else { return };
+    let Some(ceph) = CephRgw::shared() else {
+        return;
+    };
     let store = connect(config(ceph, "beyond"));
     let name = key("ten");
     store.put(&name, body(10)).await.unwrap();

@@ -22,10 +22,18 @@ async fn header_of<F: Future>(
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut seen = Vec::new();
         while !seen.windows(4).any(|four| four == b"\r\n\r\n") {
-            assert_ne!(stream.read_buf(&mut seen).await.unwrap(), 0, "no whole header");
+            assert_ne!(
+                stream.read_buf(&mut seen).await.unwrap(),
+                0,
+                "no whole header"
+            );
         }
         stream.shutdown().await.unwrap();
-        String::from_utf8_lossy(&seen).split("\r\n\r\n").next().unwrap().to_lowercase()
+        String::from_utf8_lossy(&seen)
+            .split("\r\n\r\n")
+            .next()
+            .unwrap()
+            .to_lowercase()
     };
     let (header, _) = tokio::join!(server, operation(S3Store::connect(config).unwrap()));
     header
@@ -40,20 +48,34 @@ fn check(header: &str, has: &[&str], has_not: &[&str]) {
     }
 }
 
-const CHUNKED: [&str; 4] = ["trailer", "transfer-encoding", "aws-chunked", "x-amz-checksum"];
+const CHUNKED: [&str; 4] = [
+    "trailer",
+    "transfer-encoding",
+    "aws-chunked",
+    "x-amz-checksum",
+];
 
 #[tokio::test]
 async fn a_put_is_plain_guarded_and_signed() {
     let put = |store: S3Store| async move { store.put(&key("k"), body(3)).await };
     let header = header_of(|_| {}, put).await;
-    let has = ["put /bucket/p/k", "content-length: 3", "if-none-match: *", "aws4-hmac-sha256"];
+    let has = [
+        "put /bucket/p/k",
+        "content-length: 3",
+        "if-none-match: *",
+        "aws4-hmac-sha256",
+    ];
     check(&header, &has, &CHUNKED);
     // SHA-256 of 00 01 02.
     let hash = "ae4b3280e56e2faf83f414a6e3dabe9d5fbe18976544c05fed121accb85b53fc";
     check(&header, &[hash], &["unsigned-payload"]);
 
     let header = header_of(|config| config.payload_signing = PayloadSigning::Never, put).await;
-    check(&header, &["x-amz-content-sha256: unsigned-payload"], &CHUNKED);
+    check(
+        &header,
+        &["x-amz-content-sha256: unsigned-payload"],
+        &CHUNKED,
+    );
 
     let header = header_of(|config| config.guard_puts = false, put).await;
     check(&header, &["content-length: 3"], &["if-none-match"]);
@@ -62,19 +84,34 @@ async fn a_put_is_plain_guarded_and_signed() {
 #[tokio::test]
 async fn a_put_with_trailer_has_one() {
     let put = |store: S3Store| async move {
-        store.conditional().unwrap().put_with_trailer(&key("k"), body(3)).await
+        store
+            .conditional()
+            .unwrap()
+            .put_with_trailer(&key("k"), body(3))
+            .await
     };
     let header = header_of(|_| {}, put).await;
-    check(&header, &["x-amz-trailer: x-amz-checksum-crc32", "aws-chunked"], &[]);
+    check(
+        &header,
+        &["x-amz-trailer: x-amz-checksum-crc32", "aws-chunked"],
+        &[],
+    );
 }
 
 #[tokio::test]
 async fn the_tag_of_a_condition_is_in_the_form_asked_for() {
     use vpool_object::conditional::{Etag, EtagForm};
-    for (form, expect) in [(EtagForm::Quoted, "if-match: \"abc\""), (EtagForm::Unquoted, "if-match: abc")] {
+    for (form, expect) in [
+        (EtagForm::Quoted, "if-match: \"abc\""),
+        (EtagForm::Unquoted, "if-match: abc"),
+    ] {
         let put = |store: S3Store| async move {
             let tag = Etag::new("\"abc\"");
-            store.conditional().unwrap().put_if_match(&key("k"), body(3), &tag, form).await
+            store
+                .conditional()
+                .unwrap()
+                .put_if_match(&key("k"), body(3), &tag, form)
+                .await
         };
         let header = header_of(|_| {}, put).await;
         check(&header, &[expect], &["if-none-match"]);
@@ -85,12 +122,20 @@ async fn the_tag_of_a_condition_is_in_the_form_asked_for() {
 async fn reads_ask_for_no_checksum() {
     let get = |store: S3Store| async move { store.get_range(&key("k"), 5..9).await };
     let header = header_of(|_| {}, get).await;
-    check(&header, &["get /bucket/p/k", "range: bytes=5-8"], &["checksum"]);
+    check(
+        &header,
+        &["get /bucket/p/k", "range: bytes=5-8"],
+        &["checksum"],
+    );
 }
 
 #[tokio::test]
 async fn a_bulk_deletion_has_its_md5() {
     let delete = |store: S3Store| async move { store.delete_many(&[key("a"), key("b")]).await };
     let header = header_of(|_| {}, delete).await;
-    check(&header, &["post /bucket", "content-md5: "], &["trailer", "transfer-encoding"]);
+    check(
+        &header,
+        &["post /bucket", "content-md5: "],
+        &["trailer", "transfer-encoding"],
+    );
 }

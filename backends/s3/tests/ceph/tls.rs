@@ -14,16 +14,25 @@ fn config(ceph: &CephRgw, endpoint: &str) -> S3Config {
 
 #[tokio::test]
 async fn conformance_over_tls_with_our_own_issuer() {
-    let Some(ceph) = CephRgw::shared() else { return };
+    let Some(ceph) = CephRgw::shared() else {
+        return;
+    };
     let mut config = config(ceph, &ceph.tls_endpoint);
     config.ca_file = Some(ceph.ca_file());
-    let options = ConformanceOptions { parallel: 16, ..ConformanceOptions::default() };
-    conformance::check(&connect(config), &options).await.unwrap();
+    let options = ConformanceOptions {
+        parallel: 16,
+        ..ConformanceOptions::default()
+    };
+    conformance::check(&connect(config), &options)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn an_issuer_that_is_not_trusted() {
-    let Some(ceph) = CephRgw::shared() else { return };
+    let Some(ceph) = CephRgw::shared() else {
+        return;
+    };
     // The system's issuers do not know ours.
     let store = S3Store::connect(config(ceph, &ceph.tls_endpoint)).unwrap();
     let error = store.reach().await.unwrap_err();
@@ -33,7 +42,9 @@ async fn an_issuer_that_is_not_trusted() {
 
 #[tokio::test]
 async fn a_server_without_tls() {
-    let Some(ceph) = CephRgw::shared() else { return };
+    let Some(ceph) = CephRgw::shared() else {
+        return;
+    };
     let endpoint = ceph.endpoint.replace("http://", "https://");
     let mut config = config(ceph, &endpoint);
     config.ca_file = Some(ceph.ca_file());

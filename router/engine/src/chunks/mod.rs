@@ -249,9 +249,10 @@ impl Chunks {
         }
     }
 
-    /// One GET for neighbours in one object. What does not verify is fetched once more.
+    /// One GET for neighbours in one object. What does not verify is fetched again: it may have
+    /// been damaged on its way.
     async fn fetch_group(&self, lineage: &Lineage, group: &[Wanted]) -> Vec<Result<Bytes>> {
-        let mut again = false;
+        let mut tries = 1;
         loop {
             let fetched = self.get_group(lineage, group).await;
             let answers: Vec<Result<Bytes>> = match fetched {
@@ -271,10 +272,10 @@ impl Chunks {
             let corrupt = answers
                 .iter()
                 .any(|answer| matches!(answer, Err(e) if e.kind() == ErrorKind::Corrupt));
-            if corrupt && !again {
-                again = true;
+            if corrupt && tries < limits::VERIFY_TRIES {
+                tries += 1;
                 self.salts.forget(lineage, &group[0].address);
-                tokio::time::sleep(self.lag).await;
+                tokio::time::sleep(self.lag.max(limits::VERIFY_PAUSE)).await;
                 continue;
             }
             return answers;

@@ -121,6 +121,8 @@ pub struct Log {
     extent_number: u64,
     spans: VecDeque<Span>,
     current: Option<Current>,
+    /// The use of an extent that holds the newest frontier: it stays until a newer one is logged.
+    frontier_in: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -150,7 +152,7 @@ impl Log {
         wall_ms: u64,
         spans: VecDeque<Span>,
     ) -> Self {
-        Log { journal, disk, uid, epoch, keys, last, wall_ms, extent_number: 0, spans, current: None }
+        Log { journal, disk, uid, epoch, keys, last, wall_ms, extent_number: 0, spans, current: None, frontier_in: None }
     }
 
     /// The sequence of the newest record.
@@ -209,6 +211,7 @@ impl Log {
         let mut progress = Progress { changes: 0, bytes_of_next: 0 };
         self.append_group(&[change], &mut progress, durable, true, &mut Vec::new())?;
         if progress.changes == 1 {
+            self.note_frontier(kind);
             return Ok(true);
         }
         self.current = None;
@@ -216,14 +219,26 @@ impl Log {
             return Ok(false);
         }
         self.append_group(&[change], &mut progress, durable, true, &mut Vec::new())?;
+        if progress.changes == 1 {
+            self.note_frontier(kind);
+        }
         Ok(progress.changes == 1)
+    }
+
+    fn note_frontier(&mut self, kind: RecordKind) {
+        if kind == RecordKind::Frontier {
+            self.frontier_in = self.spans.back().map(|span| span.check);
+        }
     }
 
     /// Forgets what is shipped up to `seq`. Returns the extents that nothing needs any more.
     pub fn trim(&mut self, seq: Seq) -> Vec<SlotIndex> {
         let mut freed = Vec::new();
         let keep_last = usize::from(self.current.is_some());
-        while self.spans.len() > keep_last && self.spans[0].last <= seq {
+        while self.spans.len() > keep_last
+            && self.spans[0].last <= seq
+            && self.frontier_in != Some(self.spans[0].check)
+        {
             let span = self.spans.pop_front().expect("not empty");
             if !self.spans.iter().any(|other| other.slot == span.slot) {
                 freed.push(span.slot);
@@ -235,12 +250,14 @@ impl Log {
     /// Ends the log: gives back all extents. Only when all of it is shipped.
     pub fn close(&mut self) -> Vec<SlotIndex> {
         self.current = None;
+        self.frontier_in = None;
         self.trim(self.last)
     }
 
     /// Ends the log of a disk that is gone, whatever is in it.
     pub fn abandon(&mut self) -> Vec<SlotIndex> {
         self.current = None;
+        self.frontier_in = None;
         self.trim(Seq(u64::MAX))
     }
 

@@ -44,6 +44,9 @@ pub struct Opening<'a> {
     pub accept_loss: bool,
 }
 
+/// How long opening waits for a store that does not answer.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// What the store holds of a disk.
 struct Stored {
     streams: Vec<StreamEntry>,
@@ -63,6 +66,8 @@ pub async fn open(opening: Opening<'_>) -> Result<Arc<VDisk>> {
         None => Recovered::of_end(nothing(), Seq(0)),
         Some(previous) => find_end(&opening, &name, &keys, &streams, previous).await?,
     };
+    tracing::debug!(disk = %name, ?previous, end = ?recovered.end, tails = ?recovered.tails,
+        last = ?recovered.last, lost = ?recovered.lost, "recovered");
     if !recovered.lost.is_empty() {
         if !opening.accept_loss {
             return Err(damage(&name, &recovered.lost));
@@ -229,9 +234,6 @@ pub async fn read_checkpoint(
     };
     let key = object_key(&object)?;
     let lineage = lineage(name, keys, &[]);
-    let bytes = with_patience(std::time::Duration::from_secs(30), || pool.store().get(&key))
-        .await
-        .map_err(|error| read_error(&lineage, &key, &error))?;
     let corrupt = |why: &dyn std::fmt::Display| {
         Error::new(
             ErrorKind::Corrupt,
@@ -239,8 +241,18 @@ pub async fn read_checkpoint(
         )
     };
     let secrets = &keys.pool;
-    let checkpoint = Checkpoint::decode(&bytes, &|bytes| mac::checkpoint(secrets, bytes))
-        .map_err(|error| corrupt(&error))?;
+    let mut tries = 1;
+    let checkpoint = loop {
+        let bytes = with_patience(PATIENCE, || pool.store().get(&key))
+            .await
+            .map_err(|error| read_error(&lineage, &key, &error))?;
+        match Checkpoint::decode(&bytes, &|bytes| mac::checkpoint(secrets, bytes)) {
+            Ok(checkpoint) => break checkpoint,
+            Err(error) if tries >= limits::VERIFY_TRIES => return Err(corrupt(&error)),
+            Err(_) => tries += 1,
+        }
+        tokio::time::sleep(limits::VERIFY_PAUSE).await;
+    };
     let right = checkpoint.disk == keys.disk
         && checkpoint.uid == end.uid
         && checkpoint.number == end.checkpoint

@@ -308,6 +308,7 @@ impl VDisk {
             frontier.1
         };
         let freed = self.log.lock().trim(trim);
+        tracing::debug!(disk = self.name(), ?frontier, ?freed, "frontier");
         self.pool.journal().retire(freed);
         self.shipping.lock().logged = frontier;
         self.progress.notify_waiters();
@@ -428,7 +429,11 @@ impl VDisk {
         }
         for partial in partial {
             let mut base = [0u8; BLOCK];
-            self.read_shipped(partial.block, &mut base).await?;
+            // What cannot be verified now is asked for again later: nothing is shipped in its
+            // place, and nothing acknowledged is given up.
+            self.read_shipped(partial.block, &mut base).await.map_err(|error| {
+                Error::new(ErrorKind::Unavailable, format!("fill block {}: {error}", partial.block))
+            })?;
             let mut whole = Box::new([0u8; BLOCK]);
             cut.fill(partial.slot, partial.block, &base, &mut whole);
             filled.insert(partial, whole);

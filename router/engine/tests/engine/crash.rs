@@ -33,6 +33,7 @@ fn play(seed: u64, encrypt: bool) -> u64 {
             1 | 2 => End::Kill,
             _ => End::PowerCut,
         };
+        tracing::info!(life, ?end, ops = model.ops.len(), at_least, "a life begins");
         world.live(|running| run(running, &mut dice, &mut model, life == 0, at_least, encrypt, end));
         at_least = match end {
             End::Shutdown => {
@@ -215,6 +216,19 @@ fn every_end_leaves_a_prefix_encrypted() {
     for seed in seeds(50) {
         println!("seed {seed}");
         play(seed + 1_000_000, true);
+    }
+}
+
+/// Plays one seed with the log on: `VPOOL_SEED=n RUST_LOG=debug`.
+#[test]
+fn the_seed_that_was_asked_for() {
+    if std::env::var("RUST_LOG").is_err() {
+        return;
+    }
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    tracing_subscriber::fmt().with_env_filter(filter).without_time().init();
+    for seed in seeds(1) {
+        play(seed, std::env::var("VPOOL_ENCRYPT").is_ok());
     }
 }
 

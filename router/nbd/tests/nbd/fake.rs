@@ -28,6 +28,8 @@ pub(crate) enum Event {
 pub(crate) struct Behaviour {
     /// Bytes that may be written before there is no room.
     pub(crate) room: usize,
+    /// It says that there is room when there is none.
+    pub(crate) false_hope: bool,
     /// Reads of this range have to wait, for as long as it is not empty.
     pub(crate) cold: Range<u64>,
     /// Flushes wait.
@@ -41,6 +43,7 @@ impl Default for Behaviour {
     fn default() -> Self {
         Behaviour {
             room: usize::MAX,
+            false_hope: false,
             cold: 0..0,
             hold_flush: false,
             broken: None,
@@ -148,7 +151,8 @@ impl BlockDevice for FakeDisk {
     }
 
     async fn writable(&self) -> Result<(), BlockError> {
-        self.wait(|behaviour| behaviour.room > 0).await;
+        self.wait(|behaviour| behaviour.room > 0 || behaviour.false_hope)
+            .await;
         Ok(())
     }
 

@@ -140,6 +140,34 @@ async fn a_full_line_blocks_the_connection_but_loses_nothing() {
 }
 
 #[tokio::test]
+async fn false_hope_of_room_keeps_nobody_else_waiting() {
+    let fixture = Fixture::new(128 << 20);
+    fixture
+        .disk
+        .set(|behaviour| (behaviour.room, behaviour.false_hope) = (0, true));
+    let mut waiting = Client::open(&fixture.socket, Mode::Structured).await;
+    let mut other = Client::open(&fixture.socket, Mode::Structured).await;
+    // One is kept in line, one does not fit beside it and stays in the input.
+    let large = pattern(30 << 20, 1);
+    let mut writer = waiting.writer();
+    let mut bytes = waiting.request(Command::Write, 0, 0, large.len() as u64);
+    bytes.extend_from_slice(&large);
+    bytes.extend_from_slice(&waiting.request(Command::Write, 0, 32 << 20, large.len() as u64));
+    bytes.extend_from_slice(&large);
+    let sender = tokio::spawn(async move { writer.write_all(&bytes).await });
+    for _ in 0..200 {
+        let read = other.read(100 << 20, 1).await;
+        assert_eq!(read, Content::Data(vec![0]));
+    }
+    fixture.disk.set(|behaviour| behaviour.room = usize::MAX);
+    for cookie in 1..=2 {
+        assert_eq!(waiting.reply().await, Some((cookie, Content::Done)));
+    }
+    sender.await.unwrap().unwrap();
+    assert!(other.read(32 << 20, 30 << 20).await == Content::Data(large));
+}
+
+#[tokio::test]
 async fn a_flush_comes_after_all_that_was_acknowledged() {
     let fixture = Fixture::new(1 << 20);
     let mut client = Client::open(&fixture.socket, Mode::Structured).await;

@@ -84,7 +84,10 @@ async fn pass_slowly(
             return to.shutdown().await;
         }
         let count_u32 = u32::try_from(count).expect("at most PIECE_BYTES");
-        sleep(Duration::from_secs_f64(f64::from(count_u32) / f64::from(bytes_per_second))).await;
+        sleep(Duration::from_secs_f64(
+            f64::from(count_u32) / f64::from(bytes_per_second),
+        ))
+        .await;
         to.write_all(&piece[..count]).await?;
     }
 }

@@ -1,14 +1,14 @@
 //! What QEMU and libvirt need to be told to use a disk.
 //!
-//! Owns: the texts of `vpool disk attach`. Does not own: where the disk is (the daemon
-//! says so).
+//! Owns: the texts of `vpool disk attach` and of the daemon's greeting. Does not own: where
+//! the disk is (the daemon says so).
 //!
 //! `reconnect-delay` makes a restart of the daemon a pause for the guest: requests are
 //! held and sent again. `cache.direct` keeps QEMU from caching what the router caches,
 //! and leaves flushes to the guest.
 
+use crate::Connection;
 use serde_json::json;
-use vpool_api::Connection;
 
 /// How long a guest waits for the daemon to come back before it sees an error, in seconds.
 const RECONNECT_SECONDS: u32 = 300;
@@ -17,12 +17,12 @@ const RECONNECT_SECONDS: u32 = 300;
 const NODE: &str = "vpool0";
 
 /// The flags, the XML, and a command to look at the disk.
-pub(crate) fn text(connection: &Connection) -> String {
+pub fn text(connection: &Connection) -> String {
     let mut text = format!(
         "# QEMU\n{}\n\n# libvirt\n{}\n\n# qemu-img, qemu-io, fio\n{}\n",
         qemu(connection),
         libvirt(connection),
-        shell_word(&uri_unix(connection))
+        uri(connection)
     );
     if let Some(tcp) = &connection.nbd_tcp {
         let uri = format!("nbd://{tcp}/{}", uri_part(&connection.export));
@@ -31,7 +31,8 @@ pub(crate) fn text(connection: &Connection) -> String {
     text
 }
 
-fn qemu(connection: &Connection) -> String {
+/// The flags for QEMU, as shell words.
+pub fn qemu(connection: &Connection) -> String {
     let blockdev = json!({
         "driver": "nbd",
         "node-name": NODE,
@@ -62,12 +63,13 @@ fn libvirt(connection: &Connection) -> String {
     )
 }
 
-fn uri_unix(connection: &Connection) -> String {
-    format!(
+/// The NBD URI over the unix socket, as a shell word.
+pub fn uri(connection: &Connection) -> String {
+    shell_word(&format!(
         "nbd+unix:///{}?socket={}",
         uri_part(&connection.export),
         uri_part(&connection.nbd_socket)
-    )
+    ))
 }
 
 /// Percent-encoded, with what a URI leaves as it is in a path or a query.
@@ -84,7 +86,7 @@ fn uri_part(text: &str) -> String {
 }
 
 /// In single quotes, whatever it holds.
-fn shell_word(text: &str) -> String {
+pub fn shell_word(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
@@ -108,7 +110,7 @@ mod tests {
     //! The texts, for plain names and for names that want quoting.
 
     use super::text;
-    use vpool_api::Connection;
+    use crate::Connection;
 
     fn connection(export: &str, socket: &str) -> Connection {
         Connection {

@@ -1,0 +1,260 @@
+//! The life of the daemon: start, doors open, signal, end.
+//!
+//! ```text
+//! lock ─▶ key ─▶ meta ─▶ router ─▶ pools ─▶ NBD, API ─▶ greeting
+//!                                                │ SIGTERM, SIGINT
+//!                         end ◀─ ship ≤ 20 s ◀─ doors close ≤ 5 s
+//! ```
+//!
+//! Owns: that order. Does not own: any of the steps.
+//!
+//! A second signal ends the shipping at once: what is not shipped stays in the journal, as
+//! it does after a kill.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+use vpool_api::size;
+use vpool_engine::limits::Tuning;
+use vpool_engine::router::{Router, RouterParts};
+use vpool_host::Host;
+use vpool_metadata::{Metadata, PoolEntry};
+use vpool_seal::GridKey;
+
+use crate::api;
+use crate::arguments::Settings;
+use crate::banner;
+use crate::daemon::{Daemon, Doors};
+use crate::data_dir::DataDir;
+use crate::databases::{MapCache, Meta};
+use crate::first_start;
+use crate::key_file;
+
+/// How long clients have to take their last answers.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long the end may ship what is in the journal.
+const SHIP_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// How long the start waits for pools whose stores are slow; they go on opening behind it.
+const OPEN_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Memory that the doors hold for data on its way, as a part of the whole.
+const NBD_MEMORY_DIVISOR: u64 = 8;
+
+/// Whatever the settings, the engine gets this.
+const ENGINE_MEMORY_BYTES_MIN: u64 = 64 << 20;
+
+/// Serves until a signal comes. The directory's locks are the caller's to hold until all
+/// tasks have ended.
+pub(crate) async fn serve(settings: &Settings, dir: &DataDir, host: Host) -> anyhow::Result<()> {
+    let key = key_file::read_or_create(dir, &host)?;
+    let objects = dir.lock_objects(&host)?;
+    warn_of_little_space(&host, dir, settings);
+    let meta = Meta::open(dir, &host)?;
+    let metadata = meta.metadata(&host).await?;
+    let pools = metadata.pools().await.context("read the pools")?;
+    check_key(&key, &pools, dir)?;
+    let grid = metadata.grid().await.context("read the grid's id")?;
+    let router = router(settings, dir, &host, metadata, key).await?;
+
+    let daemon = Arc::new(Daemon::new(router.clone(), grid, host));
+    let (default, others): (Vec<_>, Vec<_>) = pools
+        .into_iter()
+        .partition(|pool| pool.name == first_start::POOL);
+    let objects = text(&objects)?;
+    first_start::default_pool(&daemon, &meta, default.into_iter().next(), &objects).await?;
+    if settings.demo {
+        first_start::demo_disk(&daemon, &meta).await?;
+    }
+    // Ends with this function, whatever happens.
+    let _background = open_others(&daemon, others).await;
+
+    let signals = Signals::listen()?;
+    let nbd = nbd(router.clone(), settings);
+    let doors = open_doors(&nbd, settings, dir).await?;
+    let routes = api::routes(daemon.clone(), doors.clone());
+    let api = api::Server::listen(Path::new(&doors.api_socket), routes)?;
+    banner::print(&doors, settings.demo);
+    until_signal(signals, nbd, api, &router).await
+}
+
+async fn router(
+    settings: &Settings,
+    dir: &DataDir,
+    host: &Host,
+    metadata: Arc<dyn Metadata>,
+    grid_key: GridKey,
+) -> anyhow::Result<Arc<Router>> {
+    let map = MapCache::open(dir, host, settings.memory_bytes, settings.cache_bytes)?;
+    let memory_bytes = settings.memory_bytes.saturating_sub(map.memory_bytes);
+    let parts = RouterParts {
+        host: host.clone(),
+        metadata,
+        local: map.store,
+        data_dir: dir.path().to_owned(),
+        grid_key,
+        journal_bytes: settings.journal_bytes,
+        memory_bytes: memory_bytes.max(ENGINE_MEMORY_BYTES_MIN),
+        cache_bytes: settings.cache_bytes.saturating_sub(map.space_bytes),
+        tuning: Tuning::default(),
+    };
+    dir.private("journal", host)?;
+    Router::open(parts)
+        .await
+        .map_err(|error| anyhow!(error))
+        .context("cannot start the router")
+}
+
+/// A key that does not open the pools is the wrong file: nothing is touched with it.
+fn check_key(key: &GridKey, pools: &[PoolEntry], dir: &DataDir) -> anyhow::Result<()> {
+    for pool in pools {
+        if let Err(error) = key.unwrap(&pool.wrapped_key, pool.id) {
+            bail!(
+                "{} is not the key that pool {} was made with ({error}): put the right key file \
+                 in its place",
+                dir.join("grid.key").display(),
+                pool.name
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Space that is missing now is back-pressure or an error later: better said at the start.
+fn warn_of_little_space(host: &Host, dir: &DataDir, settings: &Settings) {
+    let wanted = settings.journal_bytes.saturating_add(settings.cache_bytes);
+    match host.files.free_bytes(dir.path()) {
+        Ok(free) if free < wanted => tracing::warn!(
+            free = size::format(free),
+            journal = size::format(settings.journal_bytes),
+            cache = size::format(settings.cache_bytes),
+            "less is free than journal and cache may take: give smaller ones by \
+             --journal-size and --cache-size"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "it is not known how much space is free"),
+    }
+}
+
+/// Opens the other pools, all at once; waits for them, but not for a store that is slow.
+async fn open_others(daemon: &Arc<Daemon>, pools: Vec<PoolEntry>) -> JoinSet<()> {
+    let mut opening = JoinSet::new();
+    for pool in pools {
+        let daemon = daemon.clone();
+        opening.spawn(async move {
+            // What went wrong is kept, shown and tried again.
+            let _kept = daemon.open_pool(pool).await;
+        });
+    }
+    let all = async { while opening.join_next().await.is_some() {} };
+    if tokio::time::timeout(OPEN_TIME_MAX, all).await.is_err() {
+        tracing::warn!("not all pools are open yet; their disks come when they are");
+    }
+    let daemon = daemon.clone();
+    opening.spawn(async move { daemon.reopen_pools().await });
+    opening
+}
+
+fn nbd(router: Arc<Router>, settings: &Settings) -> vpool_nbd::Server {
+    let limits = vpool_nbd::Limits::default();
+    let share = usize::try_from(settings.memory_bytes / NBD_MEMORY_DIVISOR).unwrap_or(usize::MAX);
+    let in_flight_bytes_max = limits.in_flight_bytes_max.min(share);
+    vpool_nbd::Server::new(
+        router,
+        vpool_nbd::Limits {
+            in_flight_bytes_max,
+            ..limits
+        },
+    )
+}
+
+/// Listens for NBD clients; the answer is where.
+async fn open_doors(
+    nbd: &vpool_nbd::Server,
+    settings: &Settings,
+    dir: &DataDir,
+) -> anyhow::Result<Doors> {
+    let socket = |given: &Option<PathBuf>, name: &str| match given {
+        Some(path) => std::path::absolute(path).map_err(anyhow::Error::from),
+        None => Ok(dir.join(name)),
+    };
+    let nbd_socket = socket(&settings.nbd_socket, "nbd.sock")?;
+    let api_socket = socket(&settings.api_socket, "api.sock")?;
+    nbd.listen_unix(&nbd_socket)
+        .context("is the path too long (108 bytes at most)? --nbd-socket PATH chooses another")?;
+    let nbd_tcp = match settings.nbd_tcp {
+        None => None,
+        Some(address) => {
+            let bound = nbd.listen_tcp(address).await.context(
+                "is another daemon there? --nbd-tcp ADDRESS:PORT chooses another, --nbd-tcp off none",
+            )?;
+            Some(bound.to_string())
+        }
+    };
+    Ok(Doors {
+        data_dir: text(dir.path())?,
+        nbd_socket: text(&nbd_socket)?,
+        nbd_tcp,
+        api_socket: text(&api_socket)?,
+    })
+}
+
+/// Waits for a signal, then ends in order.
+async fn until_signal(
+    mut signals: Signals,
+    nbd: vpool_nbd::Server,
+    api: api::Server,
+    router: &Router,
+) -> anyhow::Result<()> {
+    signals.next().await;
+    tracing::info!(
+        "stopping: what was accepted is completed, then shipped for at most {SHIP_TIME_MAX:?}"
+    );
+    let in_order = async {
+        tokio::join!(nbd.shutdown(DRAIN_TIME_MAX), api.shutdown(DRAIN_TIME_MAX));
+        router.shutdown(SHIP_TIME_MAX).await
+    };
+    tokio::select! {
+        biased;
+        () = signals.next() => {
+            tracing::warn!("stopping at once: what is not shipped stays in the journal");
+            Ok(())
+        }
+        ended = in_order => ended.map_err(|error| anyhow!(error)).context("not all was closed in order"),
+    }
+}
+
+fn text(path: &Path) -> anyhow::Result<String> {
+    let text = path
+        .to_str()
+        .with_context(|| format!("{} is not UTF-8", path.display()))?;
+    Ok(text.to_owned())
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate()).context("listen for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("listen for SIGINT")?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
