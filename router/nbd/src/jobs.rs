@@ -10,7 +10,7 @@
 
 use futures::future::BoxFuture;
 use vpool_block::{Attached, BlockError, Extent};
-use vpool_nbd_wire::Request;
+use vpool_nbd_wire::{CommandFlags, Request};
 use vpool_nbd_wire::limits::EXTENTS_MAX;
 
 use crate::budget::{Budget, Permit};
@@ -60,6 +60,25 @@ pub(crate) enum RangeWork {
 pub(crate) fn flush(device: Attached, request: Request) -> Job {
     Box::pin(async move {
         let outcome = device.flush().await.map(|()| Outcome::Done);
+        Finished { request, outcome }
+    })
+}
+
+/// A write that waits for room as it goes, then its flush if it is a FUA write. Its memory is
+/// given back when it is done.
+pub(crate) fn write(
+    device: Attached,
+    request: Request,
+    data: Vec<u8>,
+    permit: Option<Permit>,
+) -> Job {
+    Box::pin(async move {
+        let mut done = device.write(request.offset, &data).await;
+        drop((data, permit));
+        if done.is_ok() && request.flags.has(CommandFlags::FUA) {
+            done = device.flush().await;
+        }
+        let outcome = done.map(|()| Outcome::Done);
         Finished { request, outcome }
     })
 }

@@ -55,6 +55,7 @@ pub struct Journal {
     extent_bytes: u64,
     state: Mutex<Extents>,
     pins: Box<[AtomicU32]>,
+    has_retiring: AtomicBool,
     commit: Committer,
     poisoned: AtomicBool,
     poison: Mutex<Option<String>>,
@@ -151,6 +152,7 @@ impl Journal {
             extent_bytes,
             state: Mutex::new(state),
             pins: (0..places_max).map(|_| AtomicU32::new(0)).collect(),
+            has_retiring: AtomicBool::new(false),
             commit: Committer::new(),
             poisoned: AtomicBool::new(false),
             poison: Mutex::new(None),
@@ -237,6 +239,8 @@ impl Journal {
     pub fn retire(&self, slots: impl IntoIterator<Item = SlotIndex>) {
         let mut state = self.state.lock();
         state.retiring.extend(slots);
+        // Said before the pins are looked at: whoever unpins after that look will see it.
+        self.has_retiring.store(true, Ordering::SeqCst);
         self.reap(&mut state);
         drop(state);
         self.room.notify_waiters();
@@ -245,25 +249,31 @@ impl Journal {
     /// Keeps an extent from being used again while a reader is at it. Only for a caller that
     /// holds the lock under which the extent is known to be in use.
     pub fn pin(&self, slot: SlotIndex) {
-        self.pins[slot as usize].fetch_add(1, Ordering::AcqRel);
+        self.pins[slot as usize].fetch_add(1, Ordering::SeqCst);
     }
 
     /// Ends a [`pin`](Self::pin).
     pub fn unpin(&self, slot: SlotIndex) {
-        let before = self.pins[slot as usize].fetch_sub(1, Ordering::AcqRel);
+        let before = self.pins[slot as usize].fetch_sub(1, Ordering::SeqCst);
         debug_assert!(before > 0);
+        if before == 1 && self.has_retiring.load(Ordering::SeqCst) {
+            // A writer may be waiting for just this extent.
+            self.reap(&mut self.state.lock());
+            self.room.notify_waiters();
+        }
     }
 
     fn reap(&self, state: &mut Extents) {
         let pins = &self.pins;
         let mut freed = Vec::new();
         state.retiring.retain(|slot| {
-            let busy = pins[*slot as usize].load(Ordering::Acquire) > 0;
+            let busy = pins[*slot as usize].load(Ordering::SeqCst) > 0;
             if !busy {
                 freed.push(*slot);
             }
             busy
         });
+        self.has_retiring.store(!state.retiring.is_empty(), Ordering::Release);
         state.ready.extend(freed);
     }
 

@@ -74,7 +74,9 @@ impl World {
             .expect("a runtime");
         runtime.block_on(async {
             let started = self.start().await;
-            life(started).await
+            let ended = life(started).await;
+            self.host.clock().park();
+            ended
         })
     }
 

@@ -20,6 +20,8 @@ pub struct SimClock {
 #[derive(Debug, Default)]
 struct State {
     start: Option<Instant>,
+    /// What had passed when time was last parked.
+    before_ns: u64,
     /// What wall time is off by.
     wall_offset_ms: i64,
     /// Nanoseconds that boot time is ahead of the runtime's (the machine slept).
@@ -32,6 +34,14 @@ impl SimClock {
     /// Clocks at the beginning of time.
     pub fn new() -> SimClock {
         SimClock::default()
+    }
+
+    /// Stops time until the next question. Asked at the end of a runtime, so that what passes
+    /// outside until the next one begins is not seen.
+    pub fn park(&self) {
+        let mut state = self.state.lock();
+        state.before_ns = state.elapsed_ns();
+        state.start = None;
     }
 
     /// Wall time jumps, either way. Boot time does not notice.
@@ -69,7 +79,8 @@ impl State {
     fn elapsed_ns(&mut self) -> u64 {
         let now = Instant::now();
         let start = *self.start.get_or_insert(now);
-        u64::try_from((now - start).as_nanos()).unwrap_or(u64::MAX)
+        let since = u64::try_from((now - start).as_nanos()).unwrap_or(u64::MAX);
+        self.before_ns.saturating_add(since)
     }
 
     fn boot_ns(&mut self) -> u64 {
