@@ -17,11 +17,14 @@ pub const CONTROL_BLOCKS: u32 = 16;
 /// The last ready extents of a pool, kept for control records.
 pub const CONTROL_EXTENTS: usize = 1;
 
-/// At least so many extents are kept ready.
-pub const READY_EXTENTS_MIN: usize = 3;
+/// At least so many extents are kept ready: an eighth of the journal within these bounds.
+pub const READY_EXTENTS_MIN: (usize, usize) = (3, 16);
 
-/// At most so many extents are made ready ahead of need (256 MiB).
-pub const READY_EXTENTS_MAX: usize = 32;
+/// At most so many extents are made ready ahead of need: a quarter within these bounds.
+pub const READY_EXTENTS_MAX: (usize, usize) = (3, 64);
+
+/// A write larger than this is logged piece by piece, as room comes.
+pub const WRITE_WHOLE_BYTES: u64 = 1 << 20;
 
 /// Extents zeroed under one sync.
 pub const PREPARE_BATCH: usize = 4;
@@ -94,7 +97,7 @@ pub const MARK_DELAY: Duration = Duration::from_millis(500);
 
 const _: () = assert!(GROUP_PAYLOAD_BLOCKS + 1 + CONTROL_BLOCKS < EXTENT_BLOCKS);
 const _: () = assert!(UNSYNCED_BYTES_SYNC < UNSYNCED_BYTES_MAX);
-const _: () = assert!(READY_EXTENTS_MIN > CONTROL_EXTENTS);
+const _: () = assert!(READY_EXTENTS_MIN.0 > CONTROL_EXTENTS);
 const _: () = assert!(EXTENT_BLOCKS as u64 * BLOCK as u64 == EXTENT_BYTES);
 
 /// A journal has at least so many extents, whatever it is set to.

@@ -225,14 +225,20 @@ impl Journal {
             state.laps[slot as usize] += 1;
             (slot, state.laps[slot as usize])
         });
-        let used = state.places as usize - state.ready.len() - state.absent.len();
-        let ahead = used.clamp(limits::READY_EXTENTS_MIN, limits::READY_EXTENTS_MAX);
-        if state.ready.len() < ahead && !state.preparing {
+        drop(state);
+        self.make_room();
+        taken
+    }
+
+    /// Has more extents made ready if there should be.
+    pub fn make_room(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        self.reap(&mut state);
+        if state.ready.len() < self.ready_wanted(&state) && !state.preparing {
             state.preparing = true;
             let journal = self.clone();
             tokio::spawn(async move { journal.prepare().await });
         }
-        taken
     }
 
     /// Takes an extent back. It is given out again once no reader holds it.
@@ -308,11 +314,27 @@ impl Journal {
         self.room.notify_waiters();
     }
 
+    /// How many extents should be ready: as many as are in use, within bounds.
+    fn ready_wanted(&self, state: &Extents) -> usize {
+        let used = state.places as usize - state.ready.len() - state.absent.len();
+        let all = self.shares.extents_max() as usize;
+        let (low, high) = (limits::READY_EXTENTS_MIN, limits::READY_EXTENTS_MAX);
+        used.clamp((all / 8).clamp(low.0, low.1), (all / 4).clamp(high.0, high.1))
+    }
+
+    /// Whether a write of `bytes` finds room as a whole.
+    pub fn has_room_for(&self, bytes: u64) -> bool {
+        let mut state = self.state.lock();
+        self.reap(&mut state);
+        let ready = state.ready.len().saturating_sub(limits::CONTROL_EXTENTS) as u64;
+        // A part of each extent goes to descriptors and control records.
+        ready * (self.extent_bytes - self.extent_bytes / 16) > bytes
+    }
+
     fn choose_to_prepare(&self) -> Vec<SlotIndex> {
         let mut state = self.state.lock();
         self.reap(&mut state);
-        let used = state.places as usize - state.ready.len() - state.absent.len();
-        let ahead = used.clamp(limits::READY_EXTENTS_MIN, limits::READY_EXTENTS_MAX);
+        let ahead = self.ready_wanted(&state);
         let mut batch = Vec::new();
         while state.ready.len() + batch.len() < ahead && batch.len() < limits::PREPARE_BATCH {
             if !self.shares.take(self.share) {

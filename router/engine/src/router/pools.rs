@@ -159,6 +159,7 @@ impl Router {
             .blocking
             .run(move || Journal::open(&their_host, id, path, &shares, &tuning))
             .await?;
+        journal.make_room();
         let cache = self.open_cache(&entry, &secrets);
         let pool = Pool::new(PoolParts {
             id: entry.id,

@@ -39,6 +39,11 @@ impl VDisk {
                     refused = Some(error);
                     break;
                 }
+                // A large write that would stop half-way is refused here: it is logged piece by
+                // piece by whoever waits for it, and no piece twice.
+                if length > limits::WRITE_WHOLE_BYTES && !self.pool.journal().has_room_for(length) {
+                    break;
+                }
                 changes.push(Change {
                     kind: RecordKind::Write,
                     offset: write.offset,
@@ -49,6 +54,11 @@ impl VDisk {
         }
         match self.log_changes(&changes, 0) {
             Ok((logged, _)) if logged < changes.len() => Accepted { writes: logged, error: None },
+            Ok((logged, _)) if logged < writes.len() && refused.is_none() => {
+                // Room for what was refused is being made while its sender waits.
+                self.pool.journal().make_room();
+                Accepted { writes: logged, error: None }
+            }
             Ok((logged, _)) => Accepted { writes: logged, error: refused.map(Into::into) },
             Err(error) => Accepted { writes: 0, error: Some(error.into()) },
         }
