@@ -41,7 +41,9 @@ impl Bucket<'_> {
         match with_patience(PATIENCE, || self.store.get(key)).await {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == StoreKind::NotFound => Ok(None),
-            Err(error) => Err(Error::from(error).during(format_args!("{}: read {key}", self.place))),
+            Err(error) => {
+                Err(Error::from(error).during(format_args!("{}: read {key}", self.place)))
+            }
         }
     }
 
@@ -51,11 +53,16 @@ impl Bucket<'_> {
         let mut generation = Generation(1);
         loop {
             let key = object_key(&Name::Claim { generation })?;
-            let Some(bytes) = self.get(&key).await? else { return Ok(newest) };
+            let Some(bytes) = self.get(&key).await? else {
+                return Ok(newest);
+            };
             let (claim, tag) = Claim::decode(&bytes).map_err(|error| {
                 Error::new(
                     ErrorKind::Corrupt,
-                    format!("{}: the claim {key} is damaged ({error}): restore it", self.place),
+                    format!(
+                        "{}: the claim {key} is damaged ({error}): restore it",
+                        self.place
+                    ),
                 )
             })?;
             newest = Some((claim, tag));
@@ -66,7 +73,9 @@ impl Bucket<'_> {
     /// Claims the location under a generation that nobody has: the one name that may be raced
     /// for, so it is read back after the store's lag.
     pub async fn put_claim(&self, claim: &Claim, secrets: &PoolSecrets) -> Result<()> {
-        let key = object_key(&Name::Claim { generation: claim.generation })?;
+        let key = object_key(&Name::Claim {
+            generation: claim.generation,
+        })?;
         let bytes = claim.encode(&|bytes| mac::claim(secrets, bytes));
         match with_patience(PATIENCE, || self.store.put(&key, bytes.clone().into())).await {
             Ok(()) => {}
@@ -80,13 +89,21 @@ impl Bucket<'_> {
             Some((there, _)) if there.nonce == claim.nonce => Ok(()),
             _ => Err(Error::new(
                 ErrorKind::Conflict,
-                format!("{} was claimed by another router at the same moment", self.place),
+                format!(
+                    "{} was claimed by another router at the same moment",
+                    self.place
+                ),
             )),
         }
     }
 
     /// Opens a claim's pool key, and proves that it is the right one before anything is written.
-    pub fn open_claim(&self, claim: &Claim, tag: &[u8; 16], grid_key: &GridKey) -> Result<Arc<PoolSecrets>> {
+    pub fn open_claim(
+        &self,
+        claim: &Claim,
+        tag: &[u8; 16],
+        grid_key: &GridKey,
+    ) -> Result<Arc<PoolSecrets>> {
         let wrong = |why: &dyn std::fmt::Display| {
             Error::new(
                 ErrorKind::Conflict,
@@ -97,21 +114,31 @@ impl Bucket<'_> {
                 ),
             )
         };
-        let key: PoolKey =
-            grid_key.unwrap(&claim.wrapped_pool_key, claim.pool).map_err(|error| wrong(&error))?;
+        let key: PoolKey = grid_key
+            .unwrap(&claim.wrapped_pool_key, claim.pool)
+            .map_err(|error| wrong(&error))?;
         if !key.fits(&claim.key_check) {
             return Err(wrong(&"its check value differs"));
         }
         let secrets = key.secrets(claim.pool);
-        claim.verify(tag, &|bytes| mac::claim(&secrets, bytes)).map_err(|error| {
-            Error::new(ErrorKind::Corrupt, format!("{}: the claim was altered: {error}", self.place))
-        })?;
+        claim
+            .verify(tag, &|bytes| mac::claim(&secrets, bytes))
+            .map_err(|error| {
+                Error::new(
+                    ErrorKind::Corrupt,
+                    format!("{}: the claim was altered: {error}", self.place),
+                )
+            })?;
         Ok(secrets)
     }
 
     /// The error for a location that somebody has claimed.
     pub fn claimed(&self, claim: &Claim, grid: GridId) -> Error {
-        let whose = if claim.grid == grid { "this grid" } else { "another grid" };
+        let whose = if claim.grid == grid {
+            "this grid"
+        } else {
+            "another grid"
+        };
         Error::new(
             ErrorKind::Conflict,
             format!(
@@ -143,11 +170,15 @@ impl Bucket<'_> {
             settings: Vec::new(),
         };
         let bytes = descriptor.encode(&|bytes| mac::descriptor(secrets, bytes));
-        let key = object_key(&Name::Descriptor { disk: entry.id, number: entry.descriptor })?;
+        let key = object_key(&Name::Descriptor {
+            disk: entry.id,
+            number: entry.descriptor,
+        })?;
         with_patience(PATIENCE, || self.store.put(&key, bytes.clone().into()))
             .await
             .map_err(|error| {
-                Error::from(error).during(format_args!("write the descriptor of disk {}", entry.name))
+                Error::from(error)
+                    .during(format_args!("write the descriptor of disk {}", entry.name))
             })
     }
 
@@ -182,19 +213,25 @@ impl Bucket<'_> {
     }
 
     /// The newest descriptor of a disk.
-    pub async fn descriptor(&self, secrets: &PoolSecrets, disk: DiskId) -> Result<Option<Descriptor>> {
+    pub async fn descriptor(
+        &self,
+        secrets: &PoolSecrets,
+        disk: DiskId,
+    ) -> Result<Option<Descriptor>> {
         let mut newest = None;
         let mut number = 1;
         loop {
             let key = object_key(&Name::Descriptor { disk, number })?;
-            let Some(bytes) = self.get(&key).await? else { return Ok(newest) };
+            let Some(bytes) = self.get(&key).await? else {
+                return Ok(newest);
+            };
             let descriptor = Descriptor::decode(&bytes, &|bytes| mac::descriptor(secrets, bytes))
                 .map_err(|error| {
-                    Error::new(
-                        ErrorKind::Corrupt,
-                        format!("{}: {key} is damaged ({error}): restore it", self.place),
-                    )
-                })?;
+                Error::new(
+                    ErrorKind::Corrupt,
+                    format!("{}: {key} is damaged ({error}): restore it", self.place),
+                )
+            })?;
             if descriptor.disk != disk {
                 return Err(Error::new(
                     ErrorKind::Corrupt,
@@ -222,7 +259,13 @@ impl Bucket<'_> {
             for some in epochs.chunks(32) {
                 let keys = some
                     .iter()
-                    .map(|epoch| object_key(&Name::Stream { disk, generation, epoch: Epoch(*epoch) }))
+                    .map(|epoch| {
+                        object_key(&Name::Stream {
+                            disk,
+                            generation,
+                            epoch: Epoch(*epoch),
+                        })
+                    })
                     .collect::<Result<Vec<_>>>()?;
                 let got = futures::future::join_all(keys.iter().map(|key| self.get(key))).await;
                 for (key, bytes) in keys.iter().zip(got) {
@@ -230,11 +273,11 @@ impl Bucket<'_> {
                     let record =
                         StreamRecord::decode(&bytes, &|bytes| mac::stream_record(secrets, bytes))
                             .map_err(|error| {
-                                Error::new(
-                                    ErrorKind::Corrupt,
-                                    format!("{}: {key} is damaged ({error})", self.place),
-                                )
-                            })?;
+                            Error::new(
+                                ErrorKind::Corrupt,
+                                format!("{}: {key} is damaged ({error})", self.place),
+                            )
+                        })?;
                     if record.disk != disk || record.generation != generation {
                         return Err(Error::new(
                             ErrorKind::Corrupt,

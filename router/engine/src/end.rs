@@ -48,8 +48,17 @@ pub async fn find(
         generation: pool.generation(),
         end: None,
     };
-    let lineage = Lineage { name: name.clone(), streams: [entry].into(), keys: keys.clone() };
-    let finder = Finder { pool, lineage, disk, stream };
+    let lineage = Lineage {
+        name: name.clone(),
+        streams: [entry].into(),
+        keys: keys.clone(),
+    };
+    let finder = Finder {
+        pool,
+        lineage,
+        disk,
+        stream,
+    };
     let checkpoint = finder.newest_checkpoint().await?;
     let mut end = SealedEnd {
         uid: stream.uid,
@@ -132,9 +141,13 @@ impl Finder<'_> {
     async fn last_segment(&self, named: SegmentNo) -> Result<SegmentNo> {
         let mut last = named;
         loop {
-            let window: Vec<SegmentNo> =
-                (1..=limits::UPLOAD_WINDOW).map(|ahead| SegmentNo(last.0 + ahead)).collect();
-            let keys = window.iter().map(|n| self.segment_key(*n)).collect::<Result<Vec<_>>>()?;
+            let window: Vec<SegmentNo> = (1..=limits::UPLOAD_WINDOW)
+                .map(|ahead| SegmentNo(last.0 + ahead))
+                .collect();
+            let keys = window
+                .iter()
+                .map(|n| self.segment_key(*n))
+                .collect::<Result<Vec<_>>>()?;
             let mut found = Vec::new();
             for exists in join_all(keys.iter().map(|key| self.exists(key))).await {
                 found.push(exists?);
@@ -144,7 +157,12 @@ impl Finder<'_> {
             if run == found.len() {
                 continue;
             }
-            for (number, _) in window.iter().zip(&found).skip(run).filter(|(_, exists)| **exists) {
+            for (number, _) in window
+                .iter()
+                .zip(&found)
+                .skip(run)
+                .filter(|(_, exists)| **exists)
+            {
                 let frontier = self.frontier_named_by(*number).await?;
                 if frontier.0 > last {
                     return Err(Error::new(
@@ -181,7 +199,10 @@ impl Finder<'_> {
                 debug_assert!(!matches!(error.kind, FormatErrorKind::NeedMore { .. }));
                 Err(Error::new(
                     ErrorKind::Corrupt,
-                    format!("disk {}: the header of {key} is damaged: {error}", self.lineage.name),
+                    format!(
+                        "disk {}: the header of {key} is damaged: {error}",
+                        self.lineage.name
+                    ),
                 ))
             }
         }

@@ -39,7 +39,10 @@ pub struct Error {
 impl Error {
     /// An error of `kind`; `context` says what failed, on which disk or pool, why, what to do.
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Error { kind, context: context.into() }
+        Error {
+            kind,
+            context: context.into(),
+        }
     }
 
     /// The kind.

@@ -7,6 +7,9 @@ use vpool_format::journal::EXTENT_BYTES;
 /// The block of map and journal, as an index type.
 pub const BLOCK: usize = vpool_format::BLOCK_BYTES;
 
+/// The same as a small number.
+pub const BLOCK_U32: u32 = 4096;
+
 /// Blocks in an extent, its header included (8 MiB). A daemon always uses this value: an
 /// existing journal is read by it.
 pub const EXTENT_BLOCKS: u32 = 2048;
@@ -99,6 +102,10 @@ const _: () = assert!(GROUP_PAYLOAD_BLOCKS + 1 + CONTROL_BLOCKS < EXTENT_BLOCKS)
 const _: () = assert!(UNSYNCED_BYTES_SYNC < UNSYNCED_BYTES_MAX);
 const _: () = assert!(READY_EXTENTS_MIN.0 > CONTROL_EXTENTS);
 const _: () = assert!(EXTENT_BLOCKS as u64 * BLOCK as u64 == EXTENT_BYTES);
+const _: () = assert!(BLOCK_U32 as usize == BLOCK);
+
+/// While a pool ships, its claim is looked at this often at the least.
+pub const CLAIM_CHECK: Duration = Duration::from_secs(15);
 
 /// A journal has at least so many extents, whatever it is set to.
 pub const JOURNAL_EXTENTS_MIN: u64 = 8;

@@ -23,9 +23,10 @@ pub fn check(what: &str, name: &str) -> Result<()> {
     };
     match problem {
         None => Ok(()),
-        Some(problem) => {
-            Err(Error::new(ErrorKind::Invalid, format!("the {what} name {name:?} {problem}")))
-        }
+        Some(problem) => Err(Error::new(
+            ErrorKind::Invalid,
+            format!("the {what} name {name:?} {problem}"),
+        )),
     }
 }
 
@@ -47,7 +48,9 @@ mod tests {
         for good in ["a", "web/1", "Ünï", "a b", "...", &long[..255]] {
             assert!(check("disk", good).is_ok(), "{good}");
         }
-        for bad in ["", "a:b", "a@b", "a//b", "/a", "a/", "a/../b", ".", "..", "a\nb", "\u{7f}", &long] {
+        for bad in [
+            "", "a:b", "a@b", "a//b", "/a", "a/", "a/../b", ".", "..", "a\nb", "\u{7f}", &long,
+        ] {
             assert!(check("disk", bad).is_err(), "{bad}");
         }
     }

@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
+use vpool_format::names::Name;
 use vpool_format::{Generation, PoolId};
 use vpool_host::{Host, LocalStore};
 use vpool_metadata::Metadata;
 use vpool_object::{ErrorKind as StoreKind, Key, ObjectStore};
 use vpool_seal::PoolSecrets;
 
-use crate::chunks::Chunks;
 use crate::chunks::nodes::Nodes;
+use crate::chunks::{Chunks, object_key};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::Journal;
-use crate::limits::Tuning;
+use crate::limits::{self, Tuning};
 
 /// What a pool is made of.
 #[derive(Debug)]
@@ -60,6 +61,7 @@ pub struct Pool {
     nodes: Arc<Nodes>,
     secrets: Arc<PoolSecrets>,
     tuning: Tuning,
+    claim_checked: tokio::sync::Mutex<Option<tokio::time::Instant>>,
     upload_slots: Semaphore,
     pack_slots: Semaphore,
     merge_slots: Semaphore,
@@ -94,6 +96,7 @@ impl Pool {
             nodes,
             secrets: parts.secrets,
             tuning: parts.tuning,
+            claim_checked: tokio::sync::Mutex::new(None),
             upload_slots: Semaphore::new(8),
             pack_slots: Semaphore::new(2),
             merge_slots: Semaphore::new(2),
@@ -174,6 +177,34 @@ impl Pool {
     /// One for each read ahead.
     pub fn read_ahead_slots(&self) -> &Arc<Semaphore> {
         &self.read_ahead_slots
+    }
+
+    /// Looks whether another grid has claimed the location since; not more often than every
+    /// [`limits::CLAIM_CHECK`]. A store that does not answer says nothing about it.
+    pub async fn check_claim(&self) -> Result<()> {
+        let mut checked = self.claim_checked.lock().await;
+        let now = tokio::time::Instant::now();
+        if checked.is_some_and(|at| now - at < limits::CLAIM_CHECK) {
+            return Ok(());
+        }
+        let next = Generation(self.generation.0 + 1);
+        let key = object_key(&Name::Claim { generation: next })?;
+        match self.store.head(&key).await {
+            Ok(_) => Err(Error::new(
+                ErrorKind::Fenced,
+                format!(
+                    "pool {} was adopted by another router (generation {next}): this one ships and \
+                     serves no more; what it had not shipped is still in its journal",
+                    self.name
+                ),
+            )),
+            Err(error) => {
+                if error.kind() == StoreKind::NotFound {
+                    *checked = Some(now);
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Puts an object until it is there, however long the store is away (P8). A put whose

@@ -49,7 +49,9 @@ pub struct Ranges<S> {
 
 impl<S> Default for Ranges<S> {
     fn default() -> Self {
-        Ranges { entries: BTreeMap::new() }
+        Ranges {
+            entries: BTreeMap::new(),
+        }
     }
 }
 
@@ -85,8 +87,13 @@ impl<S: Source> Ranges<S> {
         if let Some((&at, &entry)) = self.entries.range(..start).next_back() {
             let entry_end = at + entry.length;
             if entry_end > start && doomed(&entry.source) {
-                self.entries
-                    .insert(at, Entry { length: start - at, source: entry.source });
+                self.entries.insert(
+                    at,
+                    Entry {
+                        length: start - at,
+                        source: entry.source,
+                    },
+                );
                 if entry_end > end {
                     let rest = Entry {
                         length: entry_end - end,
@@ -128,7 +135,11 @@ impl<S: Source> Ranges<S> {
                 return;
             }
             if start > at {
-                out.push(Piece { start: at, length: start - at, source: None });
+                out.push(Piece {
+                    start: at,
+                    length: start - at,
+                    source: None,
+                });
                 if out.len() >= count_max {
                     return;
                 }
@@ -136,11 +147,19 @@ impl<S: Source> Ranges<S> {
             }
             let end = (start + entry.length).min(range.end);
             let source = Some(entry.source.advanced(at - start));
-            out.push(Piece { start: at, length: end - at, source });
+            out.push(Piece {
+                start: at,
+                length: end - at,
+                source,
+            });
             at = end;
         }
         if at < range.end && out.len() < count_max {
-            out.push(Piece { start: at, length: range.end - at, source: None });
+            out.push(Piece {
+                start: at,
+                length: range.end - at,
+                source: None,
+            });
         }
     }
 

@@ -45,7 +45,12 @@ pub async fn read_index(
     stream: &StreamEntry,
     segment: SegmentNo,
 ) -> Result<SegmentIndex> {
-    let name = Name::Segment { disk: stream.disk, epoch: stream.epoch, uid: stream.uid, segment };
+    let name = Name::Segment {
+        disk: stream.disk,
+        epoch: stream.epoch,
+        uid: stream.uid,
+        segment,
+    };
     let key = object_key(&name)?;
     let mut wanted = limits::TAIL_READ_BYTES;
     let mut tries = 1;
@@ -108,7 +113,11 @@ fn decode(
     };
     let at = usize::try_from(at).map_err(|_| Problem::Damaged)?;
     let chunks = pages(lineage, stream, segment, &trailer, &tail.bytes.slice(at..))?;
-    Ok(SegmentIndex { trailer, cuts, chunks })
+    Ok(SegmentIndex {
+        trailer,
+        cuts,
+        chunks,
+    })
 }
 
 fn pages(
@@ -132,14 +141,19 @@ fn pages(
             page: u32::try_from(number).map_err(|_| Problem::Damaged)?,
         };
         let mut plain = Vec::with_capacity(sealed.len());
-        key.open(&context, sealed, &mut plain).map_err(|_| Problem::Damaged)?;
+        key.open(&context, sealed, &mut plain)
+            .map_err(|_| Problem::Damaged)?;
         let page = IndexPage::decode(&plain).map_err(|_| Problem::Damaged)?;
         let mut offset = page.first_position;
         for (at, entry) in page.entries.into_iter().enumerate() {
             let slot = usize::from(page.first_slot) + at;
             let slot = u16::try_from(slot).map_err(|_| Problem::Damaged)?;
             let stored = u64::from(entry.stored_bytes);
-            chunks.push(IndexedChunk { slot: vpool_format::Slot(slot), offset, entry });
+            chunks.push(IndexedChunk {
+                slot: vpool_format::Slot(slot),
+                offset,
+                entry,
+            });
             offset += stored;
         }
     }
@@ -163,10 +177,17 @@ pub async fn replay(
     let mut segment = first;
     while let Some(index) = indexes.next().await {
         for chunk in index?.chunks {
-            let Some(target) = target(stream.number, segment, &chunk) else { continue };
+            let Some(target) = target(stream.number, segment, &chunk) else {
+                continue;
+            };
             pending
                 .insert(chunk.entry.block, chunk.entry.blocks, target)
-                .map_err(|error| Error::new(ErrorKind::Corrupt, format!("disk {}: {error}", lineage.name)))?;
+                .map_err(|error| {
+                    Error::new(
+                        ErrorKind::Corrupt,
+                        format!("disk {}: {error}", lineage.name),
+                    )
+                })?;
         }
         segment = SegmentNo(segment.0 + 1);
     }

@@ -58,8 +58,16 @@ pub struct RouterParts {
 /// The tables of the local store, of at most about `bytes` in all.
 pub fn local_tables(bytes: u64) -> [Table; 2] {
     [
-        Table { name: crate::chunks::nodes::TABLE, kind: TableKind::Cache { bytes: bytes / 8 * 7 } },
-        Table { name: crate::chunks::salts::TABLE, kind: TableKind::Cache { bytes: bytes / 8 } },
+        Table {
+            name: crate::chunks::nodes::TABLE,
+            kind: TableKind::Cache {
+                bytes: bytes / 8 * 7,
+            },
+        },
+        Table {
+            name: crate::chunks::salts::TABLE,
+            kind: TableKind::Cache { bytes: bytes / 8 },
+        },
     ]
 }
 
@@ -175,7 +183,10 @@ impl Router {
             .run(move || dirs.iter().try_for_each(|dir| files.create_dir_all(dir)))
             .await
             .map_err(|e| {
-                crate::error::io(format_args!("create directories in {}", parts.data_dir.display()), &e)
+                crate::error::io(
+                    format_args!("create directories in {}", parts.data_dir.display()),
+                    &e,
+                )
             })?;
         Ok(Arc::new(Router {
             parts,
@@ -203,7 +214,12 @@ impl Router {
                     journal_used_bytes: u64::from(used) * extent_bytes,
                     journal_max_bytes: u64::from(max) * extent_bytes,
                     unshipped_bytes: unshipped.map(|disk| disk.status().unshipped_bytes).sum(),
-                    error: open.pool.journal().check_healthy().err().map(|e| e.to_string()),
+                    error: open
+                        .pool
+                        .journal()
+                        .check_healthy()
+                        .err()
+                        .map(|e| e.to_string()),
                 }
             })
             .collect();
@@ -239,7 +255,10 @@ impl Router {
                 .find(|open| open.entry.name == "default")
                 .cloned()
                 .ok_or_else(|| {
-                    Error::new(ErrorKind::Invalid, "there are several pools: name one with --pool")
+                    Error::new(
+                        ErrorKind::Invalid,
+                        "there are several pools: name one with --pool",
+                    )
                 }),
         }
     }
@@ -254,7 +273,10 @@ impl Router {
         let mut found = Vec::new();
         for open in pools {
             let disks = open.disks.read();
-            let slot = disks.values().find(|slot| slot.entry.lock().name == disk).cloned();
+            let slot = disks
+                .values()
+                .find(|slot| slot.entry.lock().name == disk)
+                .cloned();
             drop(disks);
             found.extend(slot.map(|slot| (open, slot)));
         }
@@ -339,13 +361,23 @@ impl Router {
     fn default_disk(&self) -> Result<(Arc<OpenPool>, Arc<Slot>)> {
         let mut all = Vec::new();
         for open in self.pools.read().values() {
-            all.extend(open.disks.read().values().map(|slot| (open.clone(), slot.clone())));
+            all.extend(
+                open.disks
+                    .read()
+                    .values()
+                    .map(|slot| (open.clone(), slot.clone())),
+            );
         }
-        let demo = all.iter().position(|(_, slot)| slot.entry.lock().name == "demo");
+        let demo = all
+            .iter()
+            .position(|(_, slot)| slot.entry.lock().name == "demo");
         match (all.len(), demo) {
             (1, _) => Ok(all.remove(0)),
             (_, Some(demo)) => Ok(all.swap_remove(demo)),
-            _ => Err(Error::new(ErrorKind::NotFound, "name an export: there is no default disk")),
+            _ => Err(Error::new(
+                ErrorKind::NotFound,
+                "name an export: there is no default disk",
+            )),
         }
     }
 }

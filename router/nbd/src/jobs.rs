@@ -10,8 +10,8 @@
 
 use futures::future::BoxFuture;
 use vpool_block::{Attached, BlockError, Extent};
-use vpool_nbd_wire::{CommandFlags, Request};
 use vpool_nbd_wire::limits::EXTENTS_MAX;
+use vpool_nbd_wire::{CommandFlags, Request};
 
 use crate::budget::{Budget, Permit};
 

@@ -212,11 +212,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let taken = self.settle(&requests, accepted)?;
             self.line.waiting.drain(..taken);
             moved |= taken > 0;
-            if taken == 0 && let Some(first) = self.line.waiting.pop_front() {
+            if taken == 0
+                && let Some(first) = self.line.waiting.pop_front()
+            {
                 // There is room, but not for all of it at once: as a job of its own it goes in
                 // piece by piece, so that no write is too large for a disk that is nearly full.
                 let device = self.agreed.device.clone();
-                self.jobs.push(jobs::write(device, first.request, first.data, first._permit));
+                self.jobs.push(jobs::write(
+                    device,
+                    first.request,
+                    first.data,
+                    first._permit,
+                ));
                 moved = true;
             }
             if taken < count {

@@ -26,7 +26,7 @@ use vpool_object::{Key, ObjectStore};
 use vpool_seal::{ChunkContext, Decompressor, DiskKeys, TAG_BYTES};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::{self, BLOCK};
+use crate::limits;
 use salts::Salts;
 
 /// What the addresses in one disk's map lead to: its streams by number, and its keys.
@@ -59,7 +59,11 @@ impl Lineage {
 
     fn key(&self, address: &ChunkAddress) -> Result<ChunkKey> {
         let stream = self.stream(address)?;
-        Ok(ChunkKey { uid: stream.uid, segment: address.segment, slot: address.slot })
+        Ok(ChunkKey {
+            uid: stream.uid,
+            segment: address.segment,
+            slot: address.slot,
+        })
     }
 
     fn object(&self, address: &ChunkAddress) -> Result<Key> {
@@ -102,6 +106,10 @@ struct Wanted {
     answer: watch::Sender<Answer>,
 }
 
+/// What a tag adds to a stored chunk.
+const TAG_BYTES_U32: u32 = 16;
+const _: () = assert!(TAG_BYTES_U32 as usize == TAG_BYTES);
+
 /// Chunks this close in one object are fetched by one GET.
 const JOIN_GAP_BYTES: u64 = 64 << 10;
 /// And at most so much by one.
@@ -140,23 +148,36 @@ impl Chunks {
 
     /// Ranged GETs made for chunks, and chunks that failed verification.
     pub fn counts(&self) -> (u64, u64) {
-        (self.gets.load(Ordering::Relaxed), self.damaged.load(Ordering::Relaxed))
+        (
+            self.gets.load(Ordering::Relaxed),
+            self.damaged.load(Ordering::Relaxed),
+        )
     }
 
     /// Copies bytes of a chunk from byte `at` of it, if that needs no device.
     pub fn read_now(&self, lineage: &Lineage, chunk: &Chunk, at: u32, buf: &mut [u8]) -> bool {
-        let Ok(key) = lineage.key(&chunk.address) else { return false };
+        let Ok(key) = lineage.key(&chunk.address) else {
+            return false;
+        };
         if self.cache.read_now(&key, at as usize, buf) {
             return true;
         }
-        let Some(bytes) = self.cache.read_cached_now(&key, &lineage.keys) else { return false };
-        let Some(part) = bytes.get(at as usize..at as usize + buf.len()) else { return false };
+        let Some(bytes) = self.cache.read_cached_now(&key, &lineage.keys) else {
+            return false;
+        };
+        let Some(part) = bytes.get(at as usize..at as usize + buf.len()) else {
+            return false;
+        };
         buf.copy_from_slice(part);
         true
     }
 
     /// The plain bytes of chunks, in the order asked for.
-    pub async fn fetch(self: &Arc<Self>, lineage: &Lineage, chunks: &[Chunk]) -> Result<Vec<Bytes>> {
+    pub async fn fetch(
+        self: &Arc<Self>,
+        lineage: &Lineage,
+        chunks: &[Chunk],
+    ) -> Result<Vec<Bytes>> {
         let mut answers = Vec::with_capacity(chunks.len());
         let mut missing = Vec::new();
         for chunk in chunks {
@@ -165,7 +186,7 @@ impl Chunks {
                 answers.push(Err(bytes));
                 continue;
             }
-            let raw_bytes = u32::from(chunk.chunk_blocks) * BLOCK as u32;
+            let raw_bytes = u32::from(chunk.chunk_blocks) * limits::BLOCK_U32;
             let (receiver, wanted) =
                 self.join(key, chunk.address, chunk.hint, Content::Data, raw_bytes);
             missing.extend(wanted);
@@ -190,7 +211,7 @@ impl Chunks {
         hint: &Hint,
     ) -> Result<Bytes> {
         let key = lineage.key(address)?;
-        let raw_bytes = hint.stored_bytes.saturating_sub(TAG_BYTES as u32);
+        let raw_bytes = hint.stored_bytes.saturating_sub(TAG_BYTES_U32);
         let (receiver, wanted) = self.join(key, *address, *hint, Content::MapNode, raw_bytes);
         self.start(lineage, wanted.into_iter().collect());
         wait(receiver).await
@@ -211,23 +232,42 @@ impl Chunks {
         }
         let (answer, receiver) = watch::channel(None);
         flights.insert(key, receiver.clone());
-        (receiver, Some(Wanted { key, address, hint, content, raw_bytes, answer }))
+        (
+            receiver,
+            Some(Wanted {
+                key,
+                address,
+                hint,
+                content,
+                raw_bytes,
+                answer,
+            }),
+        )
     }
 
     /// Fetches what is wanted in tasks of its own: who asked may go away, others may wait.
     fn start(self: &Arc<Self>, lineage: &Lineage, mut wanted: Vec<Wanted>) {
-        wanted.sort_by_key(|wanted| (wanted.address.stream, wanted.address.segment, wanted.hint.offset));
+        wanted.sort_by_key(|wanted| {
+            (
+                wanted.address.stream,
+                wanted.address.segment,
+                wanted.hint.offset,
+            )
+        });
         let mut group: Vec<Wanted> = Vec::new();
         let mut groups = Vec::new();
         for next in wanted {
-            let joins = group.first().zip(group.last()).is_some_and(|(first, last)| {
-                let end = u64::from(last.hint.offset) + u64::from(last.hint.stored_bytes);
-                let next_end = u64::from(next.hint.offset) + u64::from(next.hint.stored_bytes);
-                (first.address.stream, first.address.segment)
-                    == (next.address.stream, next.address.segment)
-                    && u64::from(next.hint.offset) <= end + JOIN_GAP_BYTES
-                    && next_end - u64::from(first.hint.offset) <= JOIN_BYTES_MAX
-            });
+            let joins = group
+                .first()
+                .zip(group.last())
+                .is_some_and(|(first, last)| {
+                    let end = u64::from(last.hint.offset) + u64::from(last.hint.stored_bytes);
+                    let next_end = u64::from(next.hint.offset) + u64::from(next.hint.stored_bytes);
+                    (first.address.stream, first.address.segment)
+                        == (next.address.stream, next.address.segment)
+                        && u64::from(next.hint.offset) <= end + JOIN_GAP_BYTES
+                        && next_end - u64::from(first.hint.offset) <= JOIN_BYTES_MAX
+                });
             if !joins && !group.is_empty() {
                 groups.push(std::mem::take(&mut group));
             }
@@ -262,7 +302,8 @@ impl Chunks {
                     group
                         .iter()
                         .map(|wanted| {
-                            let from = (u64::from(wanted.hint.offset) - start) as usize;
+                            let from = u64::from(wanted.hint.offset) - start;
+                            let from = usize::try_from(from).expect("within a bounded range");
                             let stored = &bytes[from..from + wanted.hint.stored_bytes as usize];
                             self.open(lineage, wanted, &salt, stored)
                         })
@@ -282,11 +323,7 @@ impl Chunks {
         }
     }
 
-    async fn get_group(
-        &self,
-        lineage: &Lineage,
-        group: &[Wanted],
-    ) -> Result<([u8; 32], Bytes)> {
+    async fn get_group(&self, lineage: &Lineage, group: &[Wanted]) -> Result<([u8; 32], Bytes)> {
         let first = &group[0];
         let object = lineage.object(&first.address)?;
         let salt = match lineage.keys.sealed() {
@@ -297,9 +334,11 @@ impl Chunks {
         let end = u64::from(last.hint.offset) + u64::from(last.hint.stored_bytes);
         let range = u64::from(first.hint.offset)..end;
         self.gets.fetch_add(1, Ordering::Relaxed);
-        let bytes = with_patience(READ_DEADLINE, || self.store.get_range(&object, range.clone()))
-            .await
-            .map_err(|error| read_error(lineage, &object, &error))?;
+        let bytes = with_patience(READ_DEADLINE, || {
+            self.store.get_range(&object, range.clone())
+        })
+        .await
+        .map_err(|error| read_error(lineage, &object, &error))?;
         if bytes.len() as u64 != range.end - range.start {
             return Err(Error::new(
                 ErrorKind::Corrupt,
@@ -320,7 +359,15 @@ impl Chunks {
         salt: &[u8; 32],
         stored: &[u8],
     ) -> Result<Bytes> {
-        let plain = open_chunk(lineage, wanted.key, wanted.content, wanted.hint.codec, wanted.raw_bytes, salt, stored);
+        let plain = open_chunk(
+            lineage,
+            wanted.key,
+            wanted.content,
+            wanted.hint.codec,
+            wanted.raw_bytes,
+            salt,
+            stored,
+        );
         let Some(plain) = plain else {
             self.damaged.fetch_add(1, Ordering::Relaxed);
             return Err(Error::new(
@@ -337,7 +384,8 @@ impl Chunks {
         let plain = Bytes::from(plain);
         if wanted.content == Content::Data {
             let id = lineage.keys.content_id(&plain);
-            self.cache.insert(wanted.key, &plain, id, &lineage.keys, Layers::Both);
+            self.cache
+                .insert(wanted.key, &plain, id, &lineage.keys, Layers::Both);
         }
         Ok(plain)
     }
@@ -369,12 +417,18 @@ pub fn open_chunk(
         raw_bytes,
     };
     let mut packed = Vec::with_capacity(stored.len());
-    lineage.keys.part(salt).open(&context, stored, &mut packed).ok()?;
+    lineage
+        .keys
+        .part(salt)
+        .open(&context, stored, &mut packed)
+        .ok()?;
     match codec {
         Codec::Raw => (packed.len() == raw_bytes as usize).then_some(packed),
         Codec::Zstd => {
             let mut plain = Vec::with_capacity(raw_bytes as usize);
-            Decompressor::new().decompress(&packed, raw_bytes, &mut plain).ok()?;
+            Decompressor::new()
+                .decompress(&packed, raw_bytes, &mut plain)
+                .ok()?;
             Some(plain)
         }
     }
@@ -384,7 +438,10 @@ async fn wait(mut receiver: watch::Receiver<Answer>) -> Result<Bytes> {
     let answer = receiver.wait_for(Option::is_some).await;
     match answer {
         Ok(answer) => answer.clone().expect("it was waited for"),
-        Err(_) => Err(Error::new(ErrorKind::ShuttingDown, "the pool is being closed")),
+        Err(_) => Err(Error::new(
+            ErrorKind::ShuttingDown,
+            "the pool is being closed",
+        )),
     }
 }
 
@@ -421,7 +478,10 @@ pub fn read_error(lineage: &Lineage, object: &Key, error: &vpool_object::Error) 
         ErrorKind::Corrupt => "it must be there: restore it, or roll the disk back",
         _ => "check the object store",
     };
-    Error::new(kind, format!("disk {}: read {object}: {error}; {remedy}", lineage.name))
+    Error::new(
+        kind,
+        format!("disk {}: read {object}: {error}; {remedy}", lineage.name),
+    )
 }
 
 /// What single keys of the local store begin with.
@@ -431,5 +491,3 @@ pub fn local_key(uid: StreamUid, segment: vpool_format::SegmentNo) -> Vec<u8> {
     key.extend_from_slice(&segment.0.to_be_bytes());
     key
 }
-
-const _: () = assert!(limits::BLOCK <= u32::MAX as usize);

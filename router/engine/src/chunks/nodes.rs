@@ -86,12 +86,22 @@ impl Nodes {
         secrets: Arc<vpool_seal::PoolSecrets>,
         bytes_max: usize,
     ) -> Self {
-        Nodes { chunks, local, secrets, memory: Mutex::default(), bytes_max }
+        Nodes {
+            chunks,
+            local,
+            secrets,
+            memory: Mutex::default(),
+            bytes_max,
+        }
     }
 
     /// Keeps a node that has just been made.
     pub fn keep(&self, lineage: &Lineage, uid: StreamUid, address: &ChunkAddress, encoded: &[u8]) {
-        let key = ChunkKey { uid, segment: address.segment, slot: address.slot };
+        let key = ChunkKey {
+            uid,
+            segment: address.segment,
+            slot: address.slot,
+        };
         if let Ok(node) = Node::decode(encoded) {
             self.memory.lock().put(key, Arc::new(node), self.bytes_max);
         }
@@ -102,7 +112,10 @@ impl Nodes {
     /// addresses, no guest data.
     fn keep_local(&self, lineage: &Lineage, key: ChunkKey, encoded: &[u8]) {
         let name = local_name(key);
-        let tag = self.secrets.mac("local node", &[&lineage.keys.disk.0.to_le_bytes(), &name, encoded]);
+        let tag = self.secrets.mac(
+            "local node",
+            &[&lineage.keys.disk.0.to_le_bytes(), &name, encoded],
+        );
         let mut value = encoded.to_vec();
         value.extend_from_slice(&tag);
         let mut batch = Batch::default();
@@ -160,10 +173,17 @@ impl NodeSource for DiskNodes {
         }
         if let Some(node) = self.nodes.local(&self.lineage, key) {
             let node = Arc::new(node);
-            self.nodes.memory.lock().put(key, node.clone(), self.nodes.bytes_max);
+            self.nodes
+                .memory
+                .lock()
+                .put(key, node.clone(), self.nodes.bytes_max);
             return Ok(node);
         }
-        let bytes = self.nodes.chunks.fetch_node(&self.lineage, address, hint).await?;
+        let bytes = self
+            .nodes
+            .chunks
+            .fetch_node(&self.lineage, address, hint)
+            .await?;
         let node = Node::decode(&bytes).map_err(|error| {
             Error::new(
                 ErrorKind::Corrupt,
@@ -175,7 +195,10 @@ impl NodeSource for DiskNodes {
         })?;
         let node = Arc::new(node);
         self.nodes.keep_local(&self.lineage, key, &bytes);
-        self.nodes.memory.lock().put(key, node.clone(), self.nodes.bytes_max);
+        self.nodes
+            .memory
+            .lock()
+            .put(key, node.clone(), self.nodes.bytes_max);
         Ok(node)
     }
 }

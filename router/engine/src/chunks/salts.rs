@@ -29,7 +29,10 @@ pub struct Salts {
 impl Salts {
     /// Over a local store that may lose all of them.
     pub fn new(local: Arc<dyn LocalStore>) -> Self {
-        Salts { local, known: Mutex::default() }
+        Salts {
+            local,
+            known: Mutex::default(),
+        }
     }
 
     /// Remembers the salt of a part.
@@ -49,7 +52,9 @@ impl Salts {
 
     /// Forgets a salt that did not open what it should.
     pub fn forget(&self, lineage: &Lineage, address: &ChunkAddress) {
-        let Ok(stream) = lineage.stream(address) else { return };
+        let Ok(stream) = lineage.stream(address) else {
+            return;
+        };
         self.known.lock().remove(&(stream.uid, address.segment));
         let mut batch = Batch::default();
         batch.delete(TABLE, local_key(stream.uid, address.segment));
@@ -70,7 +75,11 @@ impl Salts {
         if let Some(salt) = self.known.lock().get(&key) {
             return Ok(*salt);
         }
-        let kept = self.local.get(TABLE, &local_key(key.0, key.1)).ok().flatten();
+        let kept = self
+            .local
+            .get(TABLE, &local_key(key.0, key.1))
+            .ok()
+            .flatten();
         if let Some(salt) = kept.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
             self.known.lock().insert(key, salt);
             return Ok(salt);

@@ -79,7 +79,9 @@ struct Extents {
 
 impl fmt::Debug for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Journal").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Journal")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -103,7 +105,9 @@ impl Journal {
             .open(&path, OpenMode::Create)
             .map_err(|e| fail("open", &e))?;
         if let Some(dir) = path.parent() {
-            host.files.sync_dir(dir).map_err(|e| fail("sync directory", &e))?;
+            host.files
+                .sync_dir(dir)
+                .map_err(|e| fail("sync directory", &e))?;
         }
         let bytes = file.size().map_err(|e| fail("size", &e))?;
         let mut lossy = false;
@@ -112,10 +116,15 @@ impl Journal {
                 "what the last process left could not be made durable; only what is on the device counts");
             lossy = true;
         }
-        file.evict(0, bytes).map_err(|e| fail("read past the page cache", &e))?;
+        file.evict(0, bytes)
+            .map_err(|e| fail("read past the page cache", &e))?;
         let places = u32::try_from(bytes / extent_bytes).unwrap_or(u32::MAX);
         let mut found = Vec::new();
-        let mut state = Extents { places, laps: vec![0; places as usize], ..Extents::default() };
+        let mut state = Extents {
+            places,
+            laps: vec![0; places as usize],
+            ..Extents::default()
+        };
         let mut block = [0u8; limits::BLOCK];
         for slot in 0..places {
             file.read_at(&mut block, u64::from(slot) * extent_bytes)
@@ -279,7 +288,8 @@ impl Journal {
             }
             busy
         });
-        self.has_retiring.store(!state.retiring.is_empty(), Ordering::Release);
+        self.has_retiring
+            .store(!state.retiring.is_empty(), Ordering::Release);
         state.ready.extend(freed);
     }
 
@@ -319,7 +329,10 @@ impl Journal {
         let used = state.places as usize - state.ready.len() - state.absent.len();
         let all = self.shares.extents_max() as usize;
         let (low, high) = (limits::READY_EXTENTS_MIN, limits::READY_EXTENTS_MAX);
-        used.clamp((all / 8).clamp(low.0, low.1), (all / 4).clamp(high.0, high.1))
+        used.clamp(
+            (all / 8).clamp(low.0, low.1),
+            (all / 4).clamp(high.0, high.1),
+        )
     }
 
     /// Whether a write of `bytes` finds room as a whole.
@@ -369,7 +382,9 @@ impl Journal {
             }
         }
         // A failure here says that writes were lost, and not whose: it poisons.
-        self.file.sync().inspect_err(|error| self.poison(format_args!("sync failed: {error}")))
+        self.file
+            .sync()
+            .inspect_err(|error| self.poison(format_args!("sync failed: {error}")))
     }
 
     /// Where a block of an extent is in the file, in bytes.

@@ -68,7 +68,10 @@ pub struct ExtentSeal {
 impl ExtentSeal {
     /// The seal of an extent of `blocks` blocks.
     pub fn new(key: ExtentKey, blocks: u32) -> Self {
-        ExtentSeal { key, tags: Mutex::new(vec![[0; 16]; blocks as usize]) }
+        ExtentSeal {
+            key,
+            tags: Mutex::new(vec![[0; 16]; blocks as usize]),
+        }
     }
 
     /// Remembers the tag of a block.
@@ -142,6 +145,10 @@ pub struct Progress {
 
 impl Log {
     /// A log that goes on after `last`, with what recovery found still to be shipped.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what recovery found, put together once"
+    )]
     pub fn new(
         journal: Arc<Journal>,
         disk: DiskId,
@@ -152,7 +159,19 @@ impl Log {
         wall_ms: u64,
         spans: VecDeque<Span>,
     ) -> Self {
-        Log { journal, disk, uid, epoch, keys, last, wall_ms, extent_number: 0, spans, current: None, frontier_in: None }
+        Log {
+            journal,
+            disk,
+            uid,
+            epoch,
+            keys,
+            last,
+            wall_ms,
+            extent_number: 0,
+            spans,
+            current: None,
+            frontier_in: None,
+        }
     }
 
     /// The sequence of the newest record.
@@ -186,7 +205,10 @@ impl Log {
         durable: Seq,
         placed: &mut Vec<PlacedBlock>,
     ) -> Result<Progress> {
-        let mut progress = Progress { changes: 0, bytes_of_next: done_bytes };
+        let mut progress = Progress {
+            changes: 0,
+            bytes_of_next: done_bytes,
+        };
         while progress.changes < changes.len() {
             if !self.ensure_extent(false)? {
                 break;
@@ -207,8 +229,16 @@ impl Log {
         if !self.ensure_extent(true)? {
             return Ok(false);
         }
-        let change = Change { kind, offset: 0, length: 0, payload: body };
-        let mut progress = Progress { changes: 0, bytes_of_next: 0 };
+        let change = Change {
+            kind,
+            offset: 0,
+            length: 0,
+            payload: body,
+        };
+        let mut progress = Progress {
+            changes: 0,
+            bytes_of_next: 0,
+        };
         self.append_group(&[change], &mut progress, durable, true, &mut Vec::new())?;
         if progress.changes == 1 {
             self.note_frontier(kind);
@@ -316,7 +346,9 @@ impl Log {
         let end = self.journal.extent_blocks() - if control { 0 } else { limits::CONTROL_BLOCKS };
         let span = self.spans.back().expect("the current extent");
         let (slot, seal) = (span.slot, span.seal.clone());
-        let room = end.saturating_sub(block + 1).min(limits::GROUP_PAYLOAD_BLOCKS);
+        let room = end
+            .saturating_sub(block + 1)
+            .min(limits::GROUP_PAYLOAD_BLOCKS);
         if block + 1 > end {
             return Ok(());
         }
@@ -324,7 +356,12 @@ impl Log {
 
         let mut descriptor = [0u8; limits::BLOCK];
         let mut encoder = GroupEncoder::new(
-            &mut descriptor, span.check, group, durable, self.wall_ms, seal.is_some(),
+            &mut descriptor,
+            span.check,
+            group,
+            durable,
+            self.wall_ms,
+            seal.is_some(),
         );
         let mut parts: Vec<IoSlice<'_>> = Vec::with_capacity(changes.len() + 2);
         let mut sealed = Vec::new();
@@ -333,8 +370,14 @@ impl Log {
         let mut after = *progress;
         while after.changes < changes.len() {
             let change = &changes[after.changes];
-            let Some(piece) = next_piece(change, after.bytes_of_next, records, used, room, seal.is_some())
-            else {
+            let Some(piece) = next_piece(
+                change,
+                after.bytes_of_next,
+                records,
+                used,
+                room,
+                seal.is_some(),
+            ) else {
                 break;
             };
             if !control {
@@ -343,8 +386,16 @@ impl Log {
             encoder.push(RecordHeader {
                 kind: change.kind,
                 seq,
-                offset: if change.kind == RecordKind::Resize { change.offset } else { change.offset + after.bytes_of_next },
-                length: if change.kind == RecordKind::Write { piece.disk_bytes } else { change.length },
+                offset: if change.kind == RecordKind::Resize {
+                    change.offset
+                } else {
+                    change.offset + after.bytes_of_next
+                },
+                length: if change.kind == RecordKind::Write {
+                    piece.disk_bytes
+                } else {
+                    change.length
+                },
                 payload_bytes: u32::try_from(piece.payload.len()).expect("at most a group"),
             });
             records += 1;
@@ -372,7 +423,11 @@ impl Log {
                         offset: at,
                         length: bytes.len() as u64,
                         seq,
-                        at: Some(BlockAt { slot, block: index, crc }),
+                        at: Some(BlockAt {
+                            slot,
+                            block: index,
+                            crc,
+                        }),
                     });
                 }
                 at += bytes.len() as u64;
@@ -386,11 +441,19 @@ impl Log {
                 }
             }
             if matches!(change.kind, RecordKind::Discard | RecordKind::WriteZeroes) {
-                placed.push(PlacedBlock { offset: change.offset, length: change.length, seq, at: None });
+                placed.push(PlacedBlock {
+                    offset: change.offset,
+                    length: change.length,
+                    seq,
+                    at: None,
+                });
             }
             after.bytes_of_next += piece.disk_bytes;
             if after.bytes_of_next >= change.length {
-                after = Progress { changes: after.changes + 1, bytes_of_next: 0 };
+                after = Progress {
+                    changes: after.changes + 1,
+                    bytes_of_next: 0,
+                };
             }
         }
         if records == 0 {
@@ -411,7 +474,10 @@ impl Log {
         );
         self.last = seq;
         self.spans.back_mut().expect("the current extent").last = seq;
-        self.current = Some(Current { block: block + 1 + used, group: group + 1 });
+        self.current = Some(Current {
+            block: block + 1 + used,
+            group: group + 1,
+        });
         *progress = after;
         Ok(())
     }
@@ -432,8 +498,10 @@ fn next_piece<'a>(
     sealed: bool,
 ) -> Option<NextPiece<'a>> {
     if change.payload.is_empty() {
-        return fits(records + 1, used as usize, sealed)
-            .then_some(NextPiece { payload: &[], disk_bytes: change.length });
+        return fits(records + 1, used as usize, sealed).then_some(NextPiece {
+            payload: &[],
+            disk_bytes: change.length,
+        });
     }
     let done = usize::try_from(done).expect("within a slice");
     let rest = &change.payload[done..];
@@ -451,5 +519,8 @@ fn next_piece<'a>(
         return None;
     }
     let bytes = (take as usize * limits::BLOCK).min(rest.len());
-    Some(NextPiece { payload: &rest[..bytes], disk_bytes: bytes as u64 })
+    Some(NextPiece {
+        payload: &rest[..bytes],
+        disk_bytes: bytes as u64,
+    })
 }

@@ -61,7 +61,11 @@ impl Group {
         blocks.clear();
         for (index, crc) in self.header.checksums.iter().enumerate() {
             let index = u32::try_from(index).expect("a group's blocks");
-            blocks.push(BlockAt { slot: span.slot, block: self.block + 1 + index, crc: *crc });
+            blocks.push(BlockAt {
+                slot: span.slot,
+                block: self.block + 1 + index,
+                crc: *crc,
+            });
         }
         let mut from = 0usize;
         let mut found = Vec::with_capacity(self.header.records.len());
@@ -94,7 +98,9 @@ pub fn read_group(
         return Ok(None);
     }
     let mut payload = vec![0u8; header.payload_blocks as usize * limits::BLOCK];
-    journal.file().read_at(&mut payload, journal.offset(span.slot, block + 1))?;
+    journal
+        .file()
+        .read_at(&mut payload, journal.offset(span.slot, block + 1))?;
     for (index, bytes) in payload.chunks_exact_mut(limits::BLOCK).enumerate() {
         if crc32c(bytes) != header.checksums[index] {
             return Ok(None);
@@ -110,7 +116,11 @@ pub fn read_group(
             }
         }
     }
-    Ok(Some(Group { header, payload, block }))
+    Ok(Some(Group {
+        header,
+        payload,
+        block,
+    }))
 }
 
 fn read_descriptor(
@@ -123,7 +133,9 @@ fn read_descriptor(
         return Ok(None);
     }
     let mut bytes = [0u8; limits::BLOCK];
-    journal.file().read_at(&mut bytes, journal.offset(slot, block))?;
+    journal
+        .file()
+        .read_at(&mut bytes, journal.offset(slot, block))?;
     Ok(GroupHeader::decode(&bytes, Some(check)).ok())
 }
 
@@ -199,7 +211,8 @@ impl Walk<'_> {
         let header: &ExtentHeader = &extent.header;
         let blocks = self.journal.extent_blocks();
         let seal = if header.sealed {
-            keys.extent(&header.salt).map(|key| Arc::new(ExtentSeal::new(key, blocks)))
+            keys.extent(&header.salt)
+                .map(|key| Arc::new(ExtentSeal::new(key, blocks)))
         } else {
             None
         };
@@ -249,7 +262,10 @@ impl Walk<'_> {
                 if record.header.kind == RecordKind::Frontier {
                     let body = &record.payload[..record.header.payload_bytes as usize];
                     if let Ok(frontier) = Frontier::decode(body)
-                        && self.frontier.as_ref().is_none_or(|old| old.seq <= frontier.seq)
+                        && self
+                            .frontier
+                            .as_ref()
+                            .is_none_or(|old| old.seq <= frontier.seq)
                     {
                         self.frontier = Some(frontier);
                     }
@@ -264,7 +280,12 @@ impl Walk<'_> {
 
     /// The next block with a descriptor of this use of the extent, numbered from `number` on,
     /// whose group is whole; the mark of a descriptor alone counts too.
-    fn find_group(&mut self, span: &Span, from: u32, number: u64) -> io::Result<Option<(u32, u64)>> {
+    fn find_group(
+        &mut self,
+        span: &Span,
+        from: u32,
+        number: u64,
+    ) -> io::Result<Option<(u32, u64)>> {
         for block in from..self.journal.extent_blocks() {
             let found = read_descriptor(self.journal, span.slot, span.check, block)?;
             let Some(header) = found.filter(|header| header.number >= number) else {
@@ -280,7 +301,10 @@ impl Walk<'_> {
 
     /// Decides what counts.
     fn judge(mut self, after: Seq, until: Option<Seq>) -> Scanned {
-        let covered = self.frontier.as_ref().map_or(after, |frontier| frontier.seq.max(after));
+        let covered = self
+            .frontier
+            .as_ref()
+            .map_or(after, |frontier| frontier.seq.max(after));
         let covered = match until {
             Some(until) => covered.min(until),
             None => covered,
@@ -301,7 +325,10 @@ impl Walk<'_> {
             }
             let expected = Seq(scanned.last.0 + 1);
             if stretch.first > expected {
-                let missing = Lost { first: expected, last: Seq(stretch.first.0 - 1) };
+                let missing = Lost {
+                    first: expected,
+                    last: Seq(stretch.first.0 - 1),
+                };
                 if expected > mark {
                     // Torn: nothing from here on was ever promised.
                     break;
@@ -322,7 +349,10 @@ impl Walk<'_> {
             scanned.spans.push_back(span);
         }
         if scanned.last < mark {
-            scanned.lost.push(Lost { first: Seq(scanned.last.0 + 1), last: mark });
+            scanned.lost.push(Lost {
+                first: Seq(scanned.last.0 + 1),
+                last: mark,
+            });
         }
         scanned
     }

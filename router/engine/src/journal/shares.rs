@@ -25,7 +25,10 @@ pub struct ShareId(usize);
 impl JournalShares {
     /// An accounting over `extents_max` extents.
     pub fn new(extents_max: u32) -> Self {
-        JournalShares { extents_max, pools: Mutex::default() }
+        JournalShares {
+            extents_max,
+            pools: Mutex::default(),
+        }
     }
 
     /// How many extents there may be in all.
@@ -37,7 +40,10 @@ impl JournalShares {
     /// parts; the other half is lent to whom asks first.
     pub fn join(&self, used: u32) -> ShareId {
         let mut pools = self.pools.lock();
-        pools.push(Share { guaranteed: 0, used });
+        pools.push(Share {
+            guaranteed: 0,
+            used,
+        });
         let count = u32::try_from(pools.len()).unwrap_or(u32::MAX);
         let guaranteed = (self.extents_max / 2 / count).max(1);
         for share in pools.iter_mut() {

@@ -70,7 +70,13 @@ pub struct CutBuilder {
 impl CutBuilder {
     /// An empty cut.
     pub fn new() -> Self {
-        CutBuilder { first: None, slots: Vec::new(), buffer: Vec::new(), slot_of: None, size: None }
+        CutBuilder {
+            first: None,
+            slots: Vec::new(),
+            buffer: Vec::new(),
+            slot_of: None,
+            size: None,
+        }
     }
 
     /// Bytes of payload gathered.
@@ -98,7 +104,8 @@ impl CutBuilder {
             _ => return,
         };
         if header.kind == RecordKind::Write {
-            self.buffer.extend_from_slice(&record.payload[..header.payload_bytes as usize]);
+            self.buffer
+                .extend_from_slice(&record.payload[..header.payload_bytes as usize]);
         }
         let label = record.wall_ms / limits::SLOT_MS;
         if self.slot_of != Some(label) || self.slots.is_empty() {
@@ -117,7 +124,13 @@ impl CutBuilder {
         if let Some(slot) = self.slots.last_mut() {
             slot.last = last;
         }
-        Cut { first: self.first, last, slots: self.slots, buffer: self.buffer, size: self.size }
+        Cut {
+            first: self.first,
+            last,
+            slots: self.slots,
+            buffer: self.buffer,
+            size: self.size,
+        }
     }
 }
 
@@ -156,7 +169,9 @@ impl Cut {
                     *covered.entry(block).or_default() += to - from;
                 }
             }
-            let edges = covered.into_iter().filter(|(_, bytes)| *bytes < BLOCK as u64);
+            let edges = covered
+                .into_iter()
+                .filter(|(_, bytes)| *bytes < BLOCK as u64);
             partial.extend(edges.map(|(block, _)| PartialBlock { slot: index, block }));
         }
         partial
@@ -184,7 +199,8 @@ impl Cut {
     fn overlay(&self, slot: &Slot, block: u64, out: &mut [u8; BLOCK]) {
         let start = block * BLOCK as u64;
         let mut pieces: Vec<Piece<CutSource>> = Vec::new();
-        slot.ranges.pieces(start..start + BLOCK as u64, usize::MAX, &mut pieces);
+        slot.ranges
+            .pieces(start..start + BLOCK as u64, usize::MAX, &mut pieces);
         for piece in pieces {
             let at = usize::try_from(piece.start - start).expect("within a block");
             let length = usize::try_from(piece.length).expect("within a block");

@@ -5,10 +5,12 @@
 //! ```
 //!
 //! Owns: what goes into a segment and in which order. Does not own: when to cut and how it is
-//! shipped (`vdisk::ship`). Everything here is synchronous and without I/O.
+//! shipped (`vdisk::ship`). All of it is synchronous.
 
 pub mod cut;
+pub mod read;
 pub mod segment;
 
 pub use cut::{Cut, CutBuilder, PartialBlock};
+pub use read::{Cursor, ReadCut, read_cut};
 pub use segment::{IndexedChunk, SealedSegment, SegmentPlan, seal_cut, seal_nodes};

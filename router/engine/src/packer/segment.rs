@@ -136,7 +136,15 @@ pub fn seal_nodes(plan: &SegmentPlan, nodes: &[Vec<u8>], last: Seq) -> SealedSeg
     let first = Seq(last.0 + 1);
     let mut object = Object::begin(plan, first, last, bytes);
     for node in nodes {
-        object.push(0, 1, Content::MapNode, Codec::Raw, node, [0; 16], node.len());
+        object.push(
+            0,
+            1,
+            Content::MapNode,
+            Codec::Raw,
+            node,
+            [0; 16],
+            node.len(),
+        );
     }
     let cut = SubCut {
         first_slot: 0,
@@ -171,8 +179,7 @@ fn blocks_of<'a>(
         let end = start + length;
         let mut block = (start / block_bytes).max(next);
         while block * block_bytes < end {
-            let whole_from_here =
-                block * block_bytes >= start && (block + 1) * block_bytes <= end;
+            let whole_from_here = block * block_bytes >= start && (block + 1) * block_bytes <= end;
             let zero = match source {
                 CutSource::Zero => Some(Content::Zero),
                 CutSource::Discard => Some(Content::Discard),
@@ -207,7 +214,11 @@ fn gather(cut: &Cut, index: usize, block: u64, out: &mut [u8; BLOCK]) {
 }
 
 fn is_zero(bytes: &[u8; BLOCK]) -> bool {
-    bytes.as_chunks::<16>().0.iter().all(|chunk| u128::from_ne_bytes(*chunk) == 0)
+    bytes
+        .as_chunks::<16>()
+        .0
+        .iter()
+        .all(|chunk| u128::from_ne_bytes(*chunk) == 0)
 }
 
 /// Contiguous blocks that make one chunk.
@@ -334,7 +345,11 @@ impl<'a> Object<'a> {
             content_id: [0; 16],
         };
         let slot = self.next_slot();
-        self.chunks.push(IndexedChunk { slot, offset: self.out.len() as u64, entry });
+        self.chunks.push(IndexedChunk {
+            slot,
+            offset: self.out.len() as u64,
+            entry,
+        });
     }
 
     fn push_data(
@@ -346,16 +361,29 @@ impl<'a> Object<'a> {
         id: Option<ContentId>,
         raw: &[u8],
     ) -> ContentId {
-        let id = self.push(block, blocks, Content::Data, codec, packed, id.unwrap_or_default(), raw.len());
+        let id = self.push(
+            block,
+            blocks,
+            Content::Data,
+            codec,
+            packed,
+            id.unwrap_or_default(),
+            raw.len(),
+        );
         if id != ContentId::default() {
             return id;
         }
         // An uncompressed chunk of an encrypted disk: the hash does not fall out of sealing.
         let id = self.plan.keys.content_id(raw);
-        self.chunks.last_mut().expect("just pushed").entry.content_id = id;
+        self.chunks
+            .last_mut()
+            .expect("just pushed")
+            .entry
+            .content_id = id;
         id
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the fields of one index line")]
     fn push(
         &mut self,
         block: u64,
@@ -384,8 +412,19 @@ impl<'a> Object<'a> {
             _ => [0; 16],
         };
         let stored_bytes = u32::try_from(packed.len() + TAG_BYTES).expect("at most a chunk");
-        let entry = IndexEntry { block, blocks, content, codec, stored_bytes, content_id };
-        self.chunks.push(IndexedChunk { slot, offset, entry });
+        let entry = IndexEntry {
+            block,
+            blocks,
+            content,
+            codec,
+            stored_bytes,
+            content_id,
+        };
+        self.chunks.push(IndexedChunk {
+            slot,
+            offset,
+            entry,
+        });
         content_id
     }
 
@@ -398,7 +437,7 @@ impl<'a> Object<'a> {
             let page = IndexPage {
                 first_slot: entries[0].slot.0,
                 first_position: entries[0].offset,
-                entries: entries.iter().map(|chunk| chunk.entry.clone()).collect(),
+                entries: entries.iter().map(|chunk| chunk.entry).collect(),
             };
             let context = PageContext {
                 pool: plan.pool,

@@ -54,7 +54,12 @@ impl Router {
             ));
         }
         let found = find_disks(&bucket, &secrets, claim.generation).await?;
-        let newest_ms = found.iter().map(|(d, _)| d.wall_ms).max().unwrap_or(0).max(claim.created_ms);
+        let newest_ms = found
+            .iter()
+            .map(|(d, _)| d.wall_ms)
+            .max()
+            .unwrap_or(0)
+            .max(claim.created_ms);
         let age_ms = self.parts.host.clock.wall_ms().saturating_sub(newest_ms);
         if claim.grid != self.grid && age_ms < YOUNG_MS && !take_over {
             return Err(Error::new(
@@ -88,15 +93,22 @@ impl Router {
         let mut disks = Vec::new();
         for (descriptor, newest) in found {
             disks.push(descriptor.name.clone());
-            self.parts.metadata.adopt_disk(disk_entry(&descriptor), newest).await?;
+            self.parts
+                .metadata
+                .adopt_disk(disk_entry(&descriptor), newest)
+                .await?;
         }
         self.assemble_pool(entry, store.clone(), secrets).await?;
         // What only the old journal held is gone: it is said, and the disks go on from the store.
         for disk in &disks {
-            self.repair_disk(&format!("{pool_name}:{disk}"), true).await?;
+            self.repair_disk(&format!("{pool_name}:{disk}"), true)
+                .await?;
         }
         disks.sort();
-        Ok(Adopted { pool: pool_name, disks })
+        Ok(Adopted {
+            pool: pool_name,
+            disks,
+        })
     }
 }
 
@@ -109,7 +121,9 @@ async fn find_disks(
 ) -> Result<Vec<(Descriptor, Newest)>> {
     let mut found = Vec::new();
     for disk in bucket.list_disks().await? {
-        let Some(descriptor) = bucket.descriptor(secrets, disk).await? else { continue };
+        let Some(descriptor) = bucket.descriptor(secrets, disk).await? else {
+            continue;
+        };
         if descriptor.deleted {
             continue;
         }

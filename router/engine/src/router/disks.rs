@@ -60,7 +60,9 @@ impl Router {
             self.parts.metadata.delete_disk(entry.id).await?;
             return Err(error);
         }
-        open.disks.write().insert(entry.id, Slot::new(entry.clone(), Vec::new()));
+        open.disks
+            .write()
+            .insert(entry.id, Slot::new(entry.clone(), Vec::new()));
         Ok(entry)
     }
 
@@ -125,13 +127,21 @@ impl Router {
         let mut opened = slot.opened.lock().await;
         let entry = slot.entry.lock().clone();
         if slot.deleted.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::NotFound, format!("disk {} was deleted", entry.name)));
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("disk {} was deleted", entry.name),
+            ));
         }
         if let Some(disk) = opened.as_ref() {
             return Ok(disk.clone());
         }
         let extents = slot.extents.lock().clone();
-        let opening = Opening { pool: &pool.pool, entry: &entry, extents: &extents, accept_loss };
+        let opening = Opening {
+            pool: &pool.pool,
+            entry: &entry,
+            extents: &extents,
+            accept_loss,
+        };
         match open(opening).await {
             Ok(disk) => {
                 slot.extents.lock().clear();
@@ -193,7 +203,9 @@ impl Router {
         }
         *slot.seen.lock() = None;
         let found = std::mem::take(&mut *slot.extents.lock());
-        open.pool.journal().retire(found.into_iter().map(|extent| extent.slot));
+        open.pool
+            .journal()
+            .retire(found.into_iter().map(|extent| extent.slot));
         open.disks.write().remove(&entry.id);
         Ok(())
     }
@@ -204,7 +216,10 @@ impl Router {
         if slot.opened.lock().await.is_none() && slot.extents.lock().is_empty() {
             return Ok(());
         }
-        self.opened(&open, &slot, false).await?.sync_to_store().await?;
+        self.opened(&open, &slot, false)
+            .await?
+            .sync_to_store()
+            .await?;
         Ok(())
     }
 
@@ -239,7 +254,9 @@ fn status(open: &OpenPool, slot: &Slot) -> DiskStatus {
         open: disk.is_some(),
         attached: slot.attachments.load(Ordering::Acquire),
         status: disk.map(|disk| disk.status()),
-        error: failed.or_else(|| slot.error.lock().clone()).map(|error| error.to_string()),
+        error: failed
+            .or_else(|| slot.error.lock().clone())
+            .map(|error| error.to_string()),
     }
 }
 

@@ -110,7 +110,12 @@ impl Router {
     }
 
     pub(super) fn check_pool_name_free(&self, pool_name: &str) -> Result<()> {
-        if self.pools.read().values().any(|open| open.entry.name == pool_name) {
+        if self
+            .pools
+            .read()
+            .values()
+            .any(|open| open.entry.name == pool_name)
+        {
             return Err(Error::new(
                 ErrorKind::Conflict,
                 format!("there is a pool {pool_name:?} already: choose another name"),
@@ -120,7 +125,12 @@ impl Router {
     }
 
     pub(super) fn bucket<'a>(&'a self, store: &'a Store, place: &'a str) -> Bucket<'a> {
-        Bucket { store, host: &self.parts.host, lag: self.parts.tuning.store_lag, place }
+        Bucket {
+            store,
+            host: &self.parts.host,
+            lag: self.parts.tuning.store_lag,
+            place,
+        }
     }
 
     fn new_claim(&self, pool_name: &str) -> (Claim, Arc<PoolSecrets>) {
@@ -152,7 +162,11 @@ impl Router {
         secrets: Arc<PoolSecrets>,
     ) -> Result<()> {
         let host = self.parts.host.clone();
-        let path = self.parts.data_dir.join("journal").join(format!("{}.journal", entry.id));
+        let path = self
+            .parts
+            .data_dir
+            .join("journal")
+            .join(format!("{}.journal", entry.id));
         let (shares, tuning, id) = (self.shares.clone(), self.parts.tuning.clone(), entry.id);
         let their_host = host.clone();
         let (journal, found) = host
@@ -179,7 +193,11 @@ impl Router {
         for extent in found {
             by_disk.entry(extent.header.disk).or_default().push(extent);
         }
-        let open = Arc::new(OpenPool { pool, entry: entry.clone(), disks: RwLock::default() });
+        let open = Arc::new(OpenPool {
+            pool,
+            entry: entry.clone(),
+            disks: RwLock::default(),
+        });
         let mut to_open = Vec::new();
         for disk in self.parts.metadata.disks(entry.id).await? {
             let mut extents = by_disk.remove(&disk.id).unwrap_or_default();
@@ -206,7 +224,11 @@ impl Router {
     }
 
     fn open_cache(&self, entry: &PoolEntry, secrets: &Arc<PoolSecrets>) -> Arc<ChunkCache> {
-        let path = self.parts.data_dir.join("cache").join(format!("{}.cache", entry.id));
+        let path = self
+            .parts
+            .data_dir
+            .join("cache")
+            .join(format!("{}.cache", entry.id));
         let bytes = |part: u64| usize::try_from(part).unwrap_or(usize::MAX);
         let memory_bytes = bytes(self.parts.memory_bytes / 2);
         let ssd = (self.parts.cache_bytes > 0).then(|| SsdConfig {
@@ -214,7 +236,11 @@ impl Router {
             index_entries_max: bytes(self.parts.memory_bytes / 8 / 60),
             ..SsdConfig::new(path, self.parts.cache_bytes)
         });
-        let config = CacheConfig { pool: secrets.clone(), memory_bytes, ssd };
+        let config = CacheConfig {
+            pool: secrets.clone(),
+            memory_bytes,
+            ssd,
+        };
         Arc::new(ChunkCache::open(self.parts.host.clone(), &config))
     }
 }
@@ -223,7 +249,12 @@ impl Router {
 pub(super) fn describe(location: &Location) -> String {
     match location {
         Location::Directory(path) => path.clone(),
-        Location::S3 { endpoint, bucket, prefix, .. } => match prefix.as_str() {
+        Location::S3 {
+            endpoint,
+            bucket,
+            prefix,
+            ..
+        } => match prefix.as_str() {
             "" => format!("{endpoint}/{bucket}"),
             prefix => format!("{endpoint}/{bucket}/{prefix}"),
         },

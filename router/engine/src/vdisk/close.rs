@@ -71,7 +71,13 @@ impl VDisk {
             if let Some((segment, seq, checkpoint)) =
                 self.shipping.lock().settled().filter(|_| merged)
             {
-                return Ok(SealedEnd { uid: self.uid, epoch: self.epoch, segment, seq, checkpoint });
+                return Ok(SealedEnd {
+                    uid: self.uid,
+                    epoch: self.epoch,
+                    segment,
+                    seq,
+                    checkpoint,
+                });
             }
             self.wake.notify_one();
             progress.await;
@@ -83,7 +89,10 @@ impl VDisk {
         let last = self.log.lock().last();
         self.pool.journal().sync().await?;
         self.durable.fetch_max(last.0, Ordering::AcqRel);
-        let marked = self.log.lock().append_control(RecordKind::FlushMark, &[], last)?;
+        let marked = self
+            .log
+            .lock()
+            .append_control(RecordKind::FlushMark, &[], last)?;
         if marked {
             self.pool.journal().sync().await?;
         }

@@ -4,14 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use vpool_block::{
-    Accepted, BlockDevice, BlockError, Extent, ExtentState, Limits, Write,
-};
+use vpool_block::{Accepted, BlockDevice, BlockError, Extent, ExtentState, Limits, Write};
 use vpool_format::journal::RecordKind;
 
 use super::VDisk;
 use crate::journal::Change;
-use crate::limits::BLOCK;
+use crate::limits::BLOCK_U32;
 
 /// One attachment: while it lives the disk is not deleted or closed.
 #[derive(Debug, Clone)]
@@ -23,7 +21,10 @@ pub struct Device {
 impl Device {
     /// A device on an open disk.
     pub fn new(disk: Arc<VDisk>, attachment: Arc<crate::router::Attachment>) -> Self {
-        Device { disk, _attachment: attachment }
+        Device {
+            disk,
+            _attachment: attachment,
+        }
     }
 
     /// The disk.
@@ -36,7 +37,15 @@ impl Device {
         if length == 0 {
             return Ok(());
         }
-        Ok(self.disk.log_all(Change { kind, offset, length, payload: &[] }).await?)
+        Ok(self
+            .disk
+            .log_all(Change {
+                kind,
+                offset,
+                length,
+                payload: &[],
+            })
+            .await?)
     }
 }
 
@@ -47,7 +56,10 @@ impl BlockDevice for Device {
     }
 
     fn limits(&self) -> Limits {
-        Limits { read_only: false, preferred_bytes: BLOCK as u32 }
+        Limits {
+            read_only: false,
+            preferred_bytes: BLOCK_U32,
+        }
     }
 
     fn write_now(&self, writes: &[Write<'_>]) -> Accepted {
@@ -64,12 +76,19 @@ impl BlockDevice for Device {
             return Ok(());
         }
         let length = data.len() as u64;
-        let change = Change { kind: RecordKind::Write, offset, length, payload: data };
+        let change = Change {
+            kind: RecordKind::Write,
+            offset,
+            length,
+            payload: data,
+        };
         Ok(self.disk.log_all(change).await?)
     }
 
     fn read_now(&self, offset: u64, buf: &mut [u8]) -> Option<Result<(), BlockError>> {
-        self.disk.try_read(offset, buf).map(|read| read.map_err(Into::into))
+        self.disk
+            .try_read(offset, buf)
+            .map(|read| read.map_err(Into::into))
     }
 
     async fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), BlockError> {
@@ -102,10 +121,17 @@ impl BlockDevice for Device {
         count_max: usize,
     ) -> Result<Vec<Extent>, BlockError> {
         self.disk.check_range(offset, length)?;
-        let found = self.disk.extents_of(offset..offset + length, count_max).await?;
+        let found = self
+            .disk
+            .extents_of(offset..offset + length, count_max)
+            .await?;
         let extents = found.into_iter().map(|(length, data)| Extent {
             length,
-            state: if data { ExtentState::Data } else { ExtentState::Hole },
+            state: if data {
+                ExtentState::Data
+            } else {
+                ExtentState::Hole
+            },
         });
         Ok(extents.collect())
     }

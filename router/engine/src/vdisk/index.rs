@@ -82,7 +82,12 @@ pub struct Index {
 impl Index {
     /// An index over a map, with what was replayed since.
     pub fn new(map: Map, active: Pending) -> Self {
-        Index { overlay: Ranges::default(), active, frozen: None, map }
+        Index {
+            overlay: Ranges::default(),
+            active,
+            frozen: None,
+            map,
+        }
     }
 
     /// The tree below the layers.
@@ -109,14 +114,22 @@ impl Index {
     pub fn logged(&mut self, placed: &[PlacedBlock]) {
         for piece in placed {
             let at = piece.at.map(|block| LoggedAt { block, within: 0 });
-            self.overlay.insert(piece.offset, piece.length, Logged { seq: piece.seq, at });
+            self.overlay
+                .insert(piece.offset, piece.length, Logged { seq: piece.seq, at });
         }
     }
 
     /// Adds chunks of a shipped segment, oldest first.
-    pub fn shipped(&mut self, stream: vpool_format::StreamNo, segment: vpool_format::SegmentNo, chunks: &[IndexedChunk]) {
+    pub fn shipped(
+        &mut self,
+        stream: vpool_format::StreamNo,
+        segment: vpool_format::SegmentNo,
+        chunks: &[IndexedChunk],
+    ) {
         for chunk in chunks {
-            let Some(target) = target(stream, segment, chunk) else { continue };
+            let Some(target) = target(stream, segment, chunk) else {
+                continue;
+            };
             self.active
                 .insert(chunk.entry.block, chunk.entry.blocks, target)
                 .expect("an index that was checked when it was made or read");
@@ -127,8 +140,12 @@ impl Index {
     /// in the store now.
     pub fn forget(&mut self, chunks: &[IndexedChunk], last: Seq) {
         for chunk in chunks {
-            let (start, length) = (chunk.entry.block * BLOCK as u64, chunk.entry.blocks * BLOCK as u64);
-            self.overlay.clear(start, length, |logged| logged.seq <= last);
+            let (start, length) = (
+                chunk.entry.block * BLOCK as u64,
+                chunk.entry.blocks * BLOCK as u64,
+            );
+            self.overlay
+                .clear(start, length, |logged| logged.seq <= last);
         }
     }
 
@@ -240,7 +257,11 @@ pub fn target(
         Content::MapNode => None,
         Content::Zero | Content::Discard => Some(Target::Hole),
         Content::Data => Some(Target::Chunk(Chunk {
-            address: ChunkAddress { stream, segment, slot: Slot(chunk.slot.0) },
+            address: ChunkAddress {
+                stream,
+                segment,
+                slot: Slot(chunk.slot.0),
+            },
             chunk_first: 0,
             chunk_blocks: u8::try_from(chunk.entry.blocks).expect("a chunk has few blocks"),
             hint: Hint {
@@ -260,5 +281,9 @@ fn push_joined(plan: &mut Vec<Planned>, start: u64, length: u64, place: Place) {
         last.length += length;
         return;
     }
-    plan.push(Planned { start, length, place });
+    plan.push(Planned {
+        start,
+        length,
+        place,
+    });
 }

@@ -59,10 +59,20 @@ impl VDisk {
     }
 
     /// What cannot be had now is tried again: the frozen layer stays readable meanwhile.
-    async fn merge_until_done(self: &Arc<Self>, merged_to: (SegmentNo, Seq), frozen: &Pending, map: Map) {
+    async fn merge_until_done(
+        self: &Arc<Self>,
+        merged_to: (SegmentNo, Seq),
+        frozen: &Pending,
+        map: Map,
+    ) {
         let mut pause = Duration::from_secs(1);
         loop {
-            let _permit = self.pool.merge_slots().acquire().await.expect("never closed");
+            let _permit = self
+                .pool
+                .merge_slots()
+                .acquire()
+                .await
+                .expect("never closed");
             match self.merge_once(merged_to, frozen, map).await {
                 Ok(()) => return,
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
@@ -95,16 +105,23 @@ impl VDisk {
             settled: Vec::new(),
             last: merged_to.0,
         };
-        let merged = merge(map.root, frozen, &self.nodes, &mut sink, &mut |_replaced| {})
-            .await
-            .map_err(|error| match error {
-                MergeError::Map(error) => self.map_error(error),
-                MergeError::Put { source, .. } | MergeError::Finish { source, .. } => source,
-            })?;
+        let merged = merge(
+            map.root,
+            frozen,
+            &self.nodes,
+            &mut sink,
+            &mut |_replaced| {},
+        )
+        .await
+        .map_err(|error| match error {
+            MergeError::Map(error) => self.map_error(error),
+            MergeError::Put { source, .. } | MergeError::Finish { source, .. } => source,
+        })?;
         let frontier = self.wait_for_segment(sink.last).await?;
         let mapped = self.mapped_blocks.load(Ordering::Acquire) + merged.mapped_delta;
         let mapped = mapped.max(0);
-        self.publish(merged.root, frontier, merged_to, mapped).await?;
+        self.publish(merged.root, frontier, merged_to, mapped)
+            .await?;
         self.mapped_blocks.store(mapped, Ordering::Release);
         self.index.lock().merged(Map::new(merged.root));
         Ok(())
@@ -191,7 +208,8 @@ impl VDisk {
     }
 
     fn stored_bytes(&self) -> u64 {
-        self.counts.shipped_bytes.load(Ordering::Relaxed) + self.counts.map_bytes.load(Ordering::Relaxed)
+        self.counts.shipped_bytes.load(Ordering::Relaxed)
+            + self.counts.map_bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -223,16 +241,24 @@ impl Sink {
             .run(move || (seal_nodes(&plan, &nodes, last), nodes))
             .await;
         for (chunk, node) in sealed.chunks.iter().zip(&nodes) {
-            let address = ChunkAddress { stream: disk.stream, segment, slot: chunk.slot };
+            let address = ChunkAddress {
+                stream: disk.stream,
+                segment,
+                slot: chunk.slot,
+            };
             let hint = Hint {
                 offset: u32::try_from(chunk.offset).expect("a segment is small"),
                 stored_bytes: chunk.entry.stored_bytes,
                 codec: Codec::Raw,
             };
-            disk.nodes.nodes.keep(&disk.lineage, disk.uid, &address, node);
+            disk.nodes
+                .nodes
+                .keep(&disk.lineage, disk.uid, &address, node);
             self.settled.push((address, hint));
         }
-        disk.counts.map_bytes.fetch_add(sealed.bytes.len() as u64, Ordering::Relaxed);
+        disk.counts
+            .map_bytes
+            .fetch_add(sealed.bytes.len() as u64, Ordering::Relaxed);
         self.last = segment;
         disk.upload(sealed);
         Ok(())

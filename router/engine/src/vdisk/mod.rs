@@ -21,6 +21,7 @@ pub mod open;
 pub mod read;
 pub mod recovery;
 pub mod ship;
+pub mod shipping;
 pub mod write;
 
 use std::sync::Arc;
@@ -38,7 +39,7 @@ use crate::journal::Log;
 use crate::pool::Pool;
 
 use index::Index;
-use ship::Shipping;
+use shipping::Shipping;
 
 /// An open vDisk.
 #[derive(Debug)]

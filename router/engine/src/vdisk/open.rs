@@ -19,7 +19,7 @@ use vpool_seal::{DataKey, DiskKeys};
 
 use super::index::Index;
 use super::recovery::{Previous, Recovered, recover, start_seq};
-use super::ship::Shipping;
+use super::shipping::Shipping;
 use super::{Counts, VDisk, read};
 use crate::chunks::nodes::DiskNodes;
 use crate::chunks::{Lineage, object_key, read_error, with_patience};
@@ -74,7 +74,10 @@ pub async fn open(opening: Opening<'_>) -> Result<Arc<VDisk>> {
         }
         tracing::warn!(disk = %name, lost = ?recovered.lost, "opened without flushed records, as asked");
     }
-    let old_base = previous.as_ref().map(|p| p.base.clone()).unwrap_or_default();
+    let old_base = previous
+        .as_ref()
+        .map(|p| p.base.clone())
+        .unwrap_or_default();
     let base = recovered.next_base(&old_base);
     let stored = load(pool, &name, &keys, &base).await?;
 
@@ -116,13 +119,21 @@ pub fn disk_keys(pool: &Pool, entry: &DiskEntry) -> Result<DiskKeys> {
             Some(Arc::new(key))
         }
     };
-    Ok(DiskKeys { pool: pool.secrets().clone(), data, disk: entry.id })
+    Ok(DiskKeys {
+        pool: pool.secrets().clone(),
+        data,
+        disk: entry.id,
+    })
 }
 
 /// The newest stream that was sealed in: one that was not has served nothing.
 fn previous_stream(streams: &Streams) -> Option<Previous> {
     match (streams.current, &streams.base) {
-        (Some((epoch, uid)), Some(base)) => Some(Previous { epoch, uid, base: base.clone() }),
+        (Some((epoch, uid)), Some(base)) => Some(Previous {
+            epoch,
+            uid,
+            base: base.clone(),
+        }),
         _ => streams
             .previous
             .clone()
@@ -139,9 +150,15 @@ async fn find_end(
 ) -> Result<Recovered> {
     let pool = opening.pool;
     if let Some(end) = streams.closed.filter(|end| end.uid == previous.uid) {
-        return Ok(Recovered::of_end(end, end.seq.max(start_seq(&previous.base))));
+        return Ok(Recovered::of_end(
+            end,
+            end.seq.max(start_seq(&previous.base)),
+        ));
     }
-    let known = opening.extents.iter().any(|extent| extent.header.uid == previous.uid);
+    let known = opening
+        .extents
+        .iter()
+        .any(|extent| extent.header.uid == previous.uid);
     let (journal, extents) = (pool.journal().clone(), opening.extents.to_vec());
     let (their_keys, their_previous) = (keys.clone(), previous.clone());
     let mut recovered = pool
@@ -204,8 +221,15 @@ async fn load(
         stored.streams[at].end = Some((end.segment, end.seq));
         let stream = stored.streams[at];
         let lineage = lineage(name, keys, &stored.streams);
-        replay::replay(pool.store(), &lineage, &stream, replay_from, end.segment, &mut stored.pending)
-            .await?;
+        replay::replay(
+            pool.store(),
+            &lineage,
+            &stream,
+            replay_from,
+            end.segment,
+            &mut stored.pending,
+        )
+        .await?;
         replay_from = SegmentNo(1);
     }
     Ok(stored)
@@ -216,7 +240,11 @@ fn next_number(streams: &[StreamEntry]) -> StreamNo {
 }
 
 fn lineage(name: &Arc<str>, keys: &Arc<DiskKeys>, streams: &[StreamEntry]) -> Lineage {
-    Lineage { name: name.clone(), streams: streams.into(), keys: keys.clone() }
+    Lineage {
+        name: name.clone(),
+        streams: streams.into(),
+        keys: keys.clone(),
+    }
 }
 
 /// Reads a checkpoint that somebody has named: it must be there.
@@ -263,7 +291,10 @@ pub async fn read_checkpoint(
     Ok(checkpoint)
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of a disk, put together once")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of a disk, put together once"
+)]
 async fn assemble(
     pool: &Arc<Pool>,
     entry: &DiskEntry,
@@ -297,7 +328,10 @@ async fn assemble(
     let mut unpacked = 0;
     for placed in &logged {
         index.logged(placed);
-        unpacked += placed.iter().map(|p| if p.at.is_some() { BLOCK as u64 } else { 32 }).sum::<u64>();
+        unpacked += placed
+            .iter()
+            .map(|p| if p.at.is_some() { BLOCK as u64 } else { 32 })
+            .sum::<u64>();
     }
     let log = Log::new(
         pool.journal().clone(),
@@ -311,7 +345,11 @@ async fn assemble(
     );
     let now = pool.host().clock.boot_ns();
     // A tail with nothing in it that changes the disk is shipped with the next segment.
-    let unpacked = if recovered.last > from { unpacked.max(1) } else { 0 };
+    let unpacked = if recovered.last > from {
+        unpacked.max(1)
+    } else {
+        0
+    };
     let shipping = Shipping::new(from, unpacked, now, false);
     Ok(Arc::new(VDisk {
         pool: pool.clone(),
@@ -320,7 +358,10 @@ async fn assemble(
         epoch,
         stream: number,
         base: Arc::new(base),
-        nodes: DiskNodes { nodes: pool.nodes().clone(), lineage: lineage.clone() },
+        nodes: DiskNodes {
+            nodes: pool.nodes().clone(),
+            lineage: lineage.clone(),
+        },
         lineage,
         size: AtomicU64::new(entry.size),
         mapped_blocks: AtomicI64::new(stored.mapped_blocks),
@@ -342,7 +383,11 @@ async fn assemble(
 }
 
 /// The records of a recovered tail above `from`, as pieces of the index. Blocks.
-fn read_tail(journal: &Journal, spans: &VecDeque<Span>, from: Seq) -> Result<Vec<Vec<PlacedBlock>>> {
+fn read_tail(
+    journal: &Journal,
+    spans: &VecDeque<Span>,
+    from: Seq,
+) -> Result<Vec<Vec<PlacedBlock>>> {
     let mut all = Vec::new();
     let mut blocks = Vec::new();
     for span in spans {
@@ -366,7 +411,12 @@ fn read_tail(journal: &Journal, spans: &VecDeque<Span>, from: Seq) -> Result<Vec
                         let end = header.offset + header.length;
                         for at in record.blocks {
                             let length = (end - offset).min(BLOCK as u64);
-                            placed.push(PlacedBlock { offset, length, seq: header.seq, at: Some(*at) });
+                            placed.push(PlacedBlock {
+                                offset,
+                                length,
+                                seq: header.seq,
+                                at: Some(*at),
+                            });
                             offset += length;
                         }
                     }
@@ -392,7 +442,16 @@ fn read_tail(journal: &Journal, spans: &VecDeque<Span>, from: Seq) -> Result<Vec
 
 /// Gives back the extents that the new stream does not need.
 fn retire_rest(pool: &Pool, extents: &[FoundExtent], disk: &VDisk) {
-    let needed: Vec<u32> = disk.log.lock().spans().iter().map(|span| span.slot).collect();
-    let rest = extents.iter().map(|extent| extent.slot).filter(|slot| !needed.contains(slot));
+    let needed: Vec<u32> = disk
+        .log
+        .lock()
+        .spans()
+        .iter()
+        .map(|span| span.slot)
+        .collect();
+    let rest = extents
+        .iter()
+        .map(|extent| extent.slot)
+        .filter(|slot| !needed.contains(slot));
     pool.journal().retire(rest.collect::<Vec<_>>());
 }

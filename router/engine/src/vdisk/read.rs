@@ -63,10 +63,17 @@ impl Sequential {
     /// Notes a read; answers the range to be fetched ahead, if any.
     fn note(&mut self, range: Range<u64>) -> Option<Range<u64>> {
         let length = range.end - range.start;
-        let Some(reader) = self.streams.iter_mut().find(|r| r.next == range.start && r.run > 0)
+        let Some(reader) = self
+            .streams
+            .iter_mut()
+            .find(|r| r.next == range.start && r.run > 0)
         else {
             self.turn = (self.turn + 1) % self.streams.len();
-            self.streams[self.turn] = Reader { next: range.end, run: length, ahead: range.end };
+            self.streams[self.turn] = Reader {
+                next: range.end,
+                run: length,
+                ahead: range.end,
+            };
             return None;
         };
         reader.next = range.end;
@@ -99,12 +106,22 @@ impl VDisk {
             Some(log) => slots.iter().map(|slot| log.seal_of(*slot)).collect(),
             None => Vec::new(),
         };
-        (plan, Pinned { journal: self.pool.journal().clone(), slots, seals })
+        (
+            plan,
+            Pinned {
+                journal: self.pool.journal().clone(),
+                slots,
+                seals,
+            },
+        )
     }
 
     /// Fills `buf` if nothing has to be waited for.
     pub(super) fn try_read(self: &Arc<Self>, offset: u64, buf: &mut [u8]) -> Option<Result<()>> {
-        if let Err(error) = self.check().and_then(|()| self.check_range(offset, buf.len() as u64)) {
+        if let Err(error) = self
+            .check()
+            .and_then(|()| self.check_range(offset, buf.len() as u64))
+        {
             return Some(Err(error));
         }
         let (plan, pinned) = self.plan(offset..offset + buf.len() as u64);
@@ -144,14 +161,17 @@ impl VDisk {
             let reached = plan.last().map_or(at, |last| last.start + last.length);
             let from = usize::try_from(at - offset).expect("within the buffer");
             let to = usize::try_from(reached - offset).expect("within the buffer");
-            self.read_plan(at, &plan, &pinned, &mut buf[from..to]).await?;
+            self.read_plan(at, &plan, &pinned, &mut buf[from..to])
+                .await?;
             at = reached;
         }
         Ok(())
     }
 
     fn note_read(self: &Arc<Self>, offset: u64, length: usize) {
-        self.counts.read_bytes.fetch_add(length as u64, Ordering::Relaxed);
+        self.counts
+            .read_bytes
+            .fetch_add(length as u64, Ordering::Relaxed);
         let ahead = self.sequential.lock().note(offset..offset + length as u64);
         if let Some(range) = ahead {
             self.read_ahead(range);
@@ -159,11 +179,21 @@ impl VDisk {
     }
 
     /// What the store alone holds of a block: the state up to what has been shipped and applied.
-    pub(super) async fn read_shipped(self: &Arc<Self>, block: u64, buf: &mut [u8; BLOCK]) -> Result<()> {
+    pub(super) async fn read_shipped(
+        self: &Arc<Self>,
+        block: u64,
+        buf: &mut [u8; BLOCK],
+    ) -> Result<()> {
         let start = block * BLOCK as u64;
         let mut plan = Vec::new();
-        self.index.lock().plan_shipped(start..start + BLOCK as u64, &mut plan);
-        let nothing = Pinned { journal: self.pool.journal().clone(), slots: vec![], seals: vec![] };
+        self.index
+            .lock()
+            .plan_shipped(start..start + BLOCK as u64, &mut plan);
+        let nothing = Pinned {
+            journal: self.pool.journal().clone(),
+            slots: vec![],
+            seals: vec![],
+        };
         self.read_plan(start, &plan, &nothing, buf).await
     }
 
@@ -179,7 +209,9 @@ impl VDisk {
         let mut chunks: Vec<Chunk> = Vec::new();
         for planned in &plan {
             if let Place::Chunk(chunk, _) = planned.place
-                && chunks.last().is_none_or(|last| last.address != chunk.address)
+                && chunks
+                    .last()
+                    .is_none_or(|last| last.address != chunk.address)
             {
                 chunks.push(chunk);
             }
@@ -197,7 +229,10 @@ impl VDisk {
                     }
                 }
                 Place::Chunk(chunk, byte) => {
-                    while next.peek().is_some_and(|(have, _)| have.address != chunk.address) {
+                    while next
+                        .peek()
+                        .is_some_and(|(have, _)| have.address != chunk.address)
+                    {
                         next.next();
                     }
                     let (_, bytes) = next.peek().expect("every chunk was fetched in order");
@@ -237,7 +272,11 @@ impl VDisk {
                         None => Place::Hole,
                         Some(chunk) => chunk_place(chunk, start - piece.start * block),
                     };
-                    resolved.push(Planned { start, length: piece_end - start, place });
+                    resolved.push(Planned {
+                        start,
+                        length: piece_end - start,
+                        place,
+                    });
                 }
             }
         }
@@ -337,7 +376,9 @@ impl VDisk {
                     std::io::Result::Ok(good.then_some(block))
                 })
                 .await
-                .map_err(|e| io_error(format_args!("disk {}: read the journal", self.name()), &e))?;
+                .map_err(|e| {
+                    io_error(format_args!("disk {}: read the journal", self.name()), &e)
+                })?;
             let Some(block) = read else {
                 if crate::planted::is("damage-as-zeroes") {
                     part(buf, offset, planned.start, planned.length).fill(0);
@@ -390,7 +431,9 @@ impl VDisk {
         let mut chunks: Vec<Chunk> = Vec::new();
         for planned in &plan {
             if let Place::Chunk(chunk, _) = planned.place
-                && chunks.last().is_none_or(|last| last.address != chunk.address)
+                && chunks
+                    .last()
+                    .is_none_or(|last| last.address != chunk.address)
             {
                 chunks.push(chunk);
             }
@@ -449,7 +492,11 @@ impl VDisk {
                 None => Place::Hole,
                 Some(chunk) => chunk_place(chunk, start - piece.start * block),
             };
-            plan.push(Planned { start, length: piece_end - start, place });
+            plan.push(Planned {
+                start,
+                length: piece_end - start,
+                place,
+            });
         }
         Ok(())
     }

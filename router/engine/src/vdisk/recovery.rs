@@ -47,7 +47,10 @@ pub fn sealed_seq(base: &Base) -> Seq {
 
 /// Where the log stood when a stream with this base began.
 pub fn start_seq(base: &Base) -> Seq {
-    base.tails.last().map_or(Seq(0), |tail| tail.last).max(sealed_seq(base))
+    base.tails
+        .last()
+        .map_or(Seq(0), |tail| tail.last)
+        .max(sealed_seq(base))
 }
 
 /// Reads what the journal holds of the previous stream and of the tails under it. Blocks.
@@ -58,11 +61,18 @@ pub fn recover(
     previous: &Previous,
 ) -> Result<Recovered> {
     let of = |uid: StreamUid| -> Vec<FoundExtent> {
-        extents.iter().filter(|extent| extent.header.uid == uid).cloned().collect()
+        extents
+            .iter()
+            .filter(|extent| extent.header.uid == uid)
+            .cloned()
+            .collect()
     };
     let base = &previous.base;
     let newest = scan(journal, keys, &of(previous.uid), start_seq(base), None)?;
-    let shipped = newest.frontier.as_ref().filter(|frontier| frontier.uid == previous.uid);
+    let shipped = newest
+        .frontier
+        .as_ref()
+        .filter(|frontier| frontier.uid == previous.uid);
     let end = SealedEnd {
         uid: previous.uid,
         epoch: previous.epoch,
@@ -111,7 +121,9 @@ impl Recovered {
         spans: VecDeque<Span>,
         lost: Vec<Lost>,
     ) {
-        let tails = tails.into_iter().map(|(first, last)| Tail { uid, first, last });
+        let tails = tails
+            .into_iter()
+            .map(|(first, last)| Tail { uid, first, last });
         self.tails.extend(tails);
         self.spans.extend(spans);
         self.lost.extend(lost);
@@ -126,6 +138,9 @@ impl Recovered {
         if let Some(newest) = sealed.iter().rposition(|end| end.checkpoint > 0) {
             sealed.drain(..newest);
         }
-        Base { sealed, tails: self.tails.clone() }
+        Base {
+            sealed,
+            tails: self.tails.clone(),
+        }
     }
 }

@@ -53,14 +53,26 @@ impl VDisk {
             }
         }
         match self.log_changes(&changes, 0) {
-            Ok((logged, _)) if logged < changes.len() => Accepted { writes: logged, error: None },
+            Ok((logged, _)) if logged < changes.len() => Accepted {
+                writes: logged,
+                error: None,
+            },
             Ok((logged, _)) if logged < writes.len() && refused.is_none() => {
                 // Room for what was refused is being made while its sender waits.
                 self.pool.journal().make_room();
-                Accepted { writes: logged, error: None }
+                Accepted {
+                    writes: logged,
+                    error: None,
+                }
             }
-            Ok((logged, _)) => Accepted { writes: logged, error: refused.map(Into::into) },
-            Err(error) => Accepted { writes: 0, error: Some(error.into()) },
+            Ok((logged, _)) => Accepted {
+                writes: logged,
+                error: refused.map(Into::into),
+            },
+            Err(error) => Accepted {
+                writes: 0,
+                error: Some(error.into()),
+            },
         }
     }
 
@@ -71,12 +83,18 @@ impl VDisk {
         done_bytes: u64,
     ) -> Result<(usize, u64)> {
         // Nothing to log is no record.
-        let empty = changes.iter().take_while(|change| change.length == 0).count();
+        let empty = changes
+            .iter()
+            .take_while(|change| change.length == 0)
+            .count();
         let changes = &changes[empty..];
         if changes.is_empty() {
             return Ok((empty, 0));
         }
-        let stop = changes.iter().position(|change| change.length == 0).unwrap_or(changes.len());
+        let stop = changes
+            .iter()
+            .position(|change| change.length == 0)
+            .unwrap_or(changes.len());
         let journal = self.pool.journal();
         if journal.unsynced_bytes() > limits::UNSYNCED_BYTES_MAX {
             self.sync_in_background();
@@ -87,11 +105,20 @@ impl VDisk {
         let durable = self.durable();
         let appended = log.append(&changes[..stop], done_bytes, durable, &mut placed);
         self.marked.fetch_max(durable.0, Ordering::AcqRel);
-        let unshipped = self.shipping.lock().logged(&placed, self.pool.host().clock.boot_ns());
+        let unshipped = self
+            .shipping
+            .lock()
+            .logged(&placed, self.pool.host().clock.boot_ns());
         self.index.lock().logged(&placed);
         drop(log);
-        let bytes: u64 = placed.iter().filter(|p| p.at.is_some()).map(|p| p.length).sum();
-        self.counts.written_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let bytes: u64 = placed
+            .iter()
+            .filter(|p| p.at.is_some())
+            .map(|p| p.length)
+            .sum();
+        self.counts
+            .written_bytes
+            .fetch_add(bytes, Ordering::Relaxed);
         if unshipped >= self.pool.tuning().cut_bytes || unshipped == bytes {
             self.wake.notify_one();
         }

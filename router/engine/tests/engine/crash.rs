@@ -34,7 +34,17 @@ fn play(seed: u64, encrypt: bool) -> u64 {
             _ => End::PowerCut,
         };
         tracing::info!(life, ?end, ops = model.ops.len(), at_least, "a life begins");
-        world.live(|running| run(running, &mut dice, &mut model, life == 0, at_least, encrypt, end));
+        world.live(|running| {
+            run(
+                running,
+                &mut dice,
+                &mut model,
+                life == 0,
+                at_least,
+                encrypt,
+                end,
+            )
+        });
         at_least = match end {
             End::Shutdown => {
                 world.host.kill();
@@ -81,8 +91,14 @@ async fn run(
 ) {
     let router = life.router.clone();
     if first {
-        router.create_pool("default", location(), life.object_store.clone()).await.expect("pool");
-        router.create_disk(None, "a", DISK_BYTES, encrypt).await.expect("disk");
+        router
+            .create_pool("default", location(), life.object_store.clone())
+            .await
+            .expect("pool");
+        router
+            .create_disk(None, "a", DISK_BYTES, encrypt)
+            .await
+            .expect("disk");
     }
     let device = router.device("a").await.expect("attach");
     let mut image = vec![0; DISK_BYTES as usize];
@@ -133,7 +149,11 @@ async fn step(
             let stamp = model.stamp();
             let payload = model.payload(first, count, stamp);
             device.write(offset, &payload).await.expect("write");
-            model.ops.push(Op { first, count, stamp });
+            model.ops.push(Op {
+                first,
+                count,
+                stamp,
+            });
         }
         50..58 => {
             // A batch: accepted in order, as far as there is room.
@@ -141,27 +161,51 @@ async fn step(
             for _ in 0..1 + dice.below(6) {
                 let first = dice.below(model.sectors - 8);
                 let stamp = model.stamp();
-                batch.push((Op { first, count: 8, stamp }, model.payload(first, 8, stamp)));
+                batch.push((
+                    Op {
+                        first,
+                        count: 8,
+                        stamp,
+                    },
+                    model.payload(first, 8, stamp),
+                ));
             }
             let writes: Vec<Write<'_>> = batch
                 .iter()
-                .map(|(op, data)| Write { offset: op.first * SECTOR as u64, data })
+                .map(|(op, data)| Write {
+                    offset: op.first * SECTOR as u64,
+                    data,
+                })
                 .collect();
             let accepted = device.write_now(&writes);
             assert!(accepted.error.is_none());
-            model.ops.extend(batch[..accepted.writes].iter().map(|(op, _)| *op));
+            model
+                .ops
+                .extend(batch[..accepted.writes].iter().map(|(op, _)| *op));
         }
         58..64 => {
             device.discard(offset, length).await.expect("discard");
-            model.ops.push(Op { first, count, stamp: 0 });
+            model.ops.push(Op {
+                first,
+                count,
+                stamp: 0,
+            });
         }
         64..68 => {
             device.write_zeroes(offset, length).await.expect("zeroes");
-            model.ops.push(Op { first, count, stamp: 0 });
+            model.ops.push(Op {
+                first,
+                count,
+                stamp: 0,
+            });
         }
         68..69 => {
             device.discard(0, DISK_BYTES).await.expect("discard all");
-            model.ops.push(Op { first: 0, count: model.sectors, stamp: 0 });
+            model.ops.push(Op {
+                first: 0,
+                count: model.sectors,
+                stamp: 0,
+            });
         }
         69..80 => {
             let ops = model.ops.len();
@@ -226,7 +270,10 @@ fn the_seed_that_was_asked_for() {
         return;
     }
     let filter = tracing_subscriber::EnvFilter::from_default_env();
-    tracing_subscriber::fmt().with_env_filter(filter).without_time().init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .without_time()
+        .init();
     for seed in seeds(1) {
         play(seed, std::env::var("VPOOL_ENCRYPT").is_ok());
     }

@@ -67,7 +67,9 @@ impl Model {
     }
 
     pub fn payload(&self, first: u64, count: u64, stamp: u64) -> Vec<u8> {
-        (first..first + count).flat_map(|sector| sector_bytes(self.disk, sector, stamp)).collect()
+        (first..first + count)
+            .flat_map(|sector| sector_bytes(self.disk, sector, stamp))
+            .collect()
     }
 
     fn apply(state: &mut [u64], op: &Op) {
@@ -128,7 +130,10 @@ impl Model {
                     // A large write is several records, in order: the log may end within it.
                     if wrong == 0 && sector > op.first {
                         self.ops.truncate(kept);
-                        self.ops.push(Op { count: sector - op.first, ..op });
+                        self.ops.push(Op {
+                            count: sector - op.first,
+                            ..op
+                        });
                         self.flushed = self.flushed.min(kept);
                         self.shipped = self.shipped.min(kept);
                         return;

@@ -82,7 +82,13 @@ impl World {
 
     async fn start(&self) -> Life {
         let host = self.host.host();
-        let meta = self.host.store("meta", &[Table { name: "meta", kind: TableKind::Durable }]);
+        let meta = self.host.store(
+            "meta",
+            &[Table {
+                name: "meta",
+                kind: TableKind::Durable,
+            }],
+        );
         let metadata = LocalMetadata::open(meta, host.blocking.clone(), &*host.entropy)
             .await
             .expect("metadata");
@@ -103,9 +109,16 @@ impl World {
         .expect("a router");
         let object_store: Arc<dyn ObjectStore> = store;
         for pool in metadata.pools().await.expect("pools") {
-            router.open_pool(pool, object_store.clone()).await.expect("the pool opens");
+            router
+                .open_pool(pool, object_store.clone())
+                .await
+                .expect("the pool opens");
         }
-        Life { router, faults, object_store }
+        Life {
+            router,
+            faults,
+            object_store,
+        }
     }
 }
 

@@ -21,7 +21,10 @@ struct Bench {
 }
 
 fn tuning() -> Tuning {
-    Tuning { extent_blocks: 64, ..Tuning::default() }
+    Tuning {
+        extent_blocks: 64,
+        ..Tuning::default()
+    }
 }
 
 impl Bench {
@@ -29,8 +32,15 @@ impl Bench {
         let world = SimHost::new(5);
         let entropy = world.host().entropy;
         let key = PoolKey::generate(&mut |bytes: &mut [u8]| entropy.fill(bytes));
-        let keys = DiskKeys { pool: key.secrets(POOL), data: None, disk: DiskId(1) };
-        Bench { world, keys: Arc::new(keys) }
+        let keys = DiskKeys {
+            pool: key.secrets(POOL),
+            data: None,
+            disk: DiskId(1),
+        };
+        Bench {
+            world,
+            keys: Arc::new(keys),
+        }
     }
 
     fn path() -> PathBuf {
@@ -39,7 +49,9 @@ impl Bench {
 
     fn open(&self) -> (Arc<Journal>, Vec<FoundExtent>) {
         let host = self.world.host();
-        host.files.create_dir_all(&PathBuf::from("/data")).expect("a directory");
+        host.files
+            .create_dir_all(&PathBuf::from("/data"))
+            .expect("a directory");
         let shares = Arc::new(JournalShares::new(16));
         Journal::open(&host, POOL, Self::path(), &shares, &tuning()).expect("the journal opens")
     }
@@ -63,7 +75,16 @@ fn live<T>(work: impl Future<Output = T>) -> T {
 fn log_of(bench: &Bench, journal: &Arc<Journal>) -> Log {
     let uid = StreamUid(9);
     let empty = std::collections::VecDeque::new();
-    Log::new(journal.clone(), DiskId(1), uid, Epoch(1), bench.keys.clone(), Seq(0), 0, empty)
+    Log::new(
+        journal.clone(),
+        DiskId(1),
+        uid,
+        Epoch(1),
+        bench.keys.clone(),
+        Seq(0),
+        0,
+        empty,
+    )
 }
 
 /// Writes `groups` groups of one block, each synced and with the mark of the one before.
@@ -83,7 +104,9 @@ async fn write(bench: &Bench, groups: u64) {
             let room = journal.room().notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            let logged = log.append(&[change], 0, durable, &mut Vec::new()).expect("an append");
+            let logged = log
+                .append(&[change], 0, durable, &mut Vec::new())
+                .expect("an append");
             if logged.changes == 1 {
                 break;
             }
@@ -119,7 +142,8 @@ fn garble(bench: &Bench, at: u64, bytes: &[u8]) {
         .files
         .open(&Bench::path(), vpool_host::OpenMode::Write)
         .expect("the journal's file");
-    file.write_at(&[std::io::IoSlice::new(bytes)], at).expect("a write");
+    file.write_at(&[std::io::IoSlice::new(bytes)], at)
+        .expect("a write");
     file.sync().expect("a sync");
 }
 
@@ -143,7 +167,11 @@ fn a_tail_beyond_the_last_mark_is_torn_and_anything_below_is_damage() {
     for group in [GROUPS / 2, GROUPS - 3, GROUPS - 2, GROUPS - 1] {
         for sector in 0..(2 * BLOCK / 512) as u64 {
             let place = at[usize::try_from(group).expect("small")] + sector * 512;
-            let before = bench.world.disk().contents(&Bench::path()).expect("contents");
+            let before = bench
+                .world
+                .disk()
+                .contents(&Bench::path())
+                .expect("contents");
             let start = usize::try_from(place).expect("small");
             let old: Vec<u8> = before[start..start + 512].to_vec();
             if old.iter().all(|byte| *byte == 0) {
@@ -198,9 +226,16 @@ fn groups_of_an_older_lap_are_not_taken_for_new_ones() {
             std::collections::VecDeque::new(),
         );
         let payload = [9u8; BLOCK];
-        let change = Change { kind: RecordKind::Write, offset: 0, length: 4096, payload: &payload };
+        let change = Change {
+            kind: RecordKind::Write,
+            offset: 0,
+            length: 4096,
+            payload: &payload,
+        };
         for _ in 0..20 {
-            let logged = log.append(&[change], 0, Seq(0), &mut Vec::new()).expect("an append");
+            let logged = log
+                .append(&[change], 0, Seq(0), &mut Vec::new())
+                .expect("an append");
             if logged.changes == 1 {
                 break;
             }
@@ -209,8 +244,10 @@ fn groups_of_an_older_lap_are_not_taken_for_new_ones() {
         journal.sync().await.expect("a sync");
     });
     let (journal, found) = bench.open();
-    let new: Vec<FoundExtent> =
-        found.into_iter().filter(|extent| extent.header.uid == StreamUid(10)).collect();
+    let new: Vec<FoundExtent> = found
+        .into_iter()
+        .filter(|extent| extent.header.uid == StreamUid(10))
+        .collect();
     let scanned = scan(&journal, &bench.keys, &new, Seq(100), None).expect("a scan");
     assert_eq!((scanned.last, scanned.lost.len()), (Seq(101), 0));
 }

@@ -1,0 +1,77 @@
+//! Figures of a test as JSON.
+//!
+//! Owns: where reports go, percentiles. Does not own: what is in them.
+//!
+//! They go to `reports/` in the target directory; with `VPOOL_REPORTS=1` to
+//! `tests/reports/`, which is committed.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::{Map, Value};
+
+use crate::daemon::target_dir;
+
+/// Tests of one process add to the same file.
+static WRITING: Mutex<()> = Mutex::new(());
+
+/// Where reports are written.
+pub fn directory() -> anyhow::Result<PathBuf> {
+    let committed = std::env::var_os("VPOOL_REPORTS").is_some_and(|value| value == "1");
+    let path = match committed {
+        true => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("reports"),
+        false => target_dir()?.join("reports"),
+    };
+    fs::create_dir_all(&path).with_context(|| format!("make {}", path.display()))?;
+    Ok(path)
+}
+
+/// Puts `figures` under `part` of the report `name`; other parts stay. The answer is the
+/// report's path.
+pub fn add(name: &str, part: &str, figures: Value) -> anyhow::Result<PathBuf> {
+    let _alone = WRITING
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let path = directory()?.join(format!("{name}.json"));
+    let mut parts: Map<String, Value> = match fs::read(&path) {
+        // What an older version wrote in another form is replaced.
+        Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Map::new(),
+        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+    };
+    parts.insert(part.to_owned(), figures);
+    let text = serde_json::to_string_pretty(&parts).context("write JSON")? + "\n";
+    fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+    Ok(path)
+}
+
+/// The smallest value that `percent` (0–100) of `values` do not exceed, in milliseconds;
+/// `None` of nothing.
+pub fn percentile_ms(values: &[Duration], percent: usize) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    let value = sorted.get(rank - 1)?;
+    Some((value.as_secs_f64() * 10_000.0).round() / 10.0)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Percentiles by nearest rank.
+
+    use super::percentile_ms;
+    use std::time::Duration;
+
+    #[test]
+    fn nearest_rank() {
+        let ms: Vec<_> = (1..=100).rev().map(Duration::from_millis).collect();
+        assert_eq!(percentile_ms(&ms, 50), Some(50.0));
+        assert_eq!(percentile_ms(&ms, 99), Some(99.0));
+        assert_eq!(percentile_ms(&ms, 100), Some(100.0));
+        assert_eq!(percentile_ms(&ms[..1], 50), Some(100.0));
+        assert_eq!(percentile_ms(&[], 50), None);
+    }
+}

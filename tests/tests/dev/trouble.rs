@@ -1,0 +1,277 @@
+//! Trouble that a person can be in: each a clear error that names the thing and the remedy.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use vpool_tests::daemon::Daemon;
+use vpool_tests::tools::{installed, qemu_io, qemu_io_ok};
+
+use super::Place;
+
+/// Starts a daemon that must not start; the answer is what it says.
+fn refusal(data_dir: &Path) -> String {
+    match Daemon::start(data_dir) {
+        Ok(_) => panic!("it started"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn a_second_daemon_is_refused() -> anyhow::Result<()> {
+    let place = Place::new();
+    let daemon = Daemon::start(&place.data())?;
+    let error = refusal(&place.data());
+    assert!(error.contains(&format!("pid {}", daemon.pid())), "{error}");
+    assert!(error.contains("in use"), "{error}");
+
+    // Nor another directory with the same objects.
+    let other = place.join("other");
+    fs::create_dir(&other)?;
+    fs::copy(place.data().join("grid.key"), other.join("grid.key"))?;
+    std::os::unix::fs::symlink(place.data().join("objects"), other.join("objects"))?;
+    let error = refusal(&other);
+    assert!(
+        error.contains("in use") && error.contains("objects"),
+        "{error}"
+    );
+    daemon.vpool_ok(&["disk", "show", "demo"])?;
+    Ok(())
+}
+
+#[test]
+fn missing_damaged_and_wrong_keys() -> anyhow::Result<()> {
+    let place = Place::new();
+    assert!(Daemon::start(&place.data())?.terminate()?.success());
+    let key = place.data().join("grid.key");
+    let good = fs::read(&key)?;
+
+    fs::remove_file(&key)?;
+    let error = refusal(&place.data());
+    assert!(
+        error.contains("grid.key is missing") && error.contains("backup"),
+        "{error}"
+    );
+    assert!(
+        !key.exists(),
+        "a new key would hide the loss of the old one"
+    );
+
+    fs::write(&key, &good[..good.len() / 2])?;
+    let error = refusal(&place.data());
+    assert!(
+        error.contains("grid.key") && error.contains("damaged"),
+        "{error}"
+    );
+
+    let other = place.join("other");
+    assert!(Daemon::start(&other)?.terminate()?.success());
+    fs::copy(other.join("grid.key"), &key)?;
+    let error = refusal(&place.data());
+    assert!(
+        error.contains("not the key") && error.contains("default"),
+        "{error}"
+    );
+    // The same where only the objects are left to tell.
+    for gone in ["meta", "journal", "cache"] {
+        fs::rename(place.data().join(gone), place.join(gone))?;
+    }
+    let error = refusal(&place.data());
+    assert!(error.contains("key"), "{error}");
+    fs::remove_dir_all(place.data().join("meta"))?;
+
+    for back in ["meta", "journal", "cache"] {
+        let to = place.data().join(back);
+        if to.exists() {
+            fs::remove_dir_all(&to)?;
+        }
+        fs::rename(place.join(back), to)?;
+    }
+    fs::write(&key, &good)?;
+    Daemon::start(&place.data())?.vpool_ok(&["disk", "show", "demo"])?;
+    Ok(())
+}
+
+#[test]
+fn a_directory_that_cannot_be_written() {
+    // Not even root may make anything there.
+    let error = refusal(Path::new("/sys/kernel/vpool"));
+    assert!(error.contains("/sys/kernel/vpool"), "{error}");
+}
+
+#[test]
+fn metadata_that_is_gone_or_damaged() -> anyhow::Result<()> {
+    let place = Place::new();
+    assert!(Daemon::start(&place.data())?.terminate()?.success());
+    let meta = place.data().join("meta");
+    fs::rename(&meta, place.join("meta"))?;
+    let error = refusal(&place.data());
+    assert!(
+        error.contains("meta") && error.contains("journal"),
+        "{error}"
+    );
+    fs::rename(place.join("meta"), &meta)?;
+    let manifest = fs::read_to_string(meta.join("CURRENT"))?;
+    fs::write(meta.join(manifest.trim()), "rotten")?;
+    let error = refusal(&place.data());
+    assert!(
+        error.contains("meta") && error.contains("damaged"),
+        "{error}"
+    );
+    Ok(())
+}
+
+/// A client that has chosen an export and does nothing more.
+fn attached(socket: &Path, export: &str) -> anyhow::Result<UnixStream> {
+    let mut stream = UnixStream::connect(socket)?;
+    let mut greeting = [0; 18];
+    stream.read_exact(&mut greeting)?;
+    let mut request = Vec::new();
+    // Fixed newstyle without zeroes; then NBD_OPT_EXPORT_NAME.
+    request.extend(3_u32.to_be_bytes());
+    request.extend(*b"IHAVEOPT");
+    request.extend(1_u32.to_be_bytes());
+    request.extend(u32::try_from(export.len())?.to_be_bytes());
+    request.extend(export.as_bytes());
+    stream.write_all(&request)?;
+    let mut size_and_flags = [0; 10];
+    stream.read_exact(&mut size_and_flags)?;
+    Ok(stream)
+}
+
+#[test]
+fn a_disk_in_use_is_not_deleted() -> anyhow::Result<()> {
+    let place = Place::new();
+    let daemon = Daemon::start(&place.data())?;
+    let client = attached(&daemon.nbd_socket(), "default:demo")?;
+    let done = daemon.vpool(&["disk", "delete", "demo", "--yes"])?;
+    assert!(done.code == 5 && done.stderr.contains("in use"), "{done:?}");
+    assert!(
+        daemon
+            .vpool_ok(&["disk", "show", "demo"])?
+            .contains("clients:     1")
+    );
+    drop(client);
+    // The daemon learns of it by itself, soon: the deletion is refused until then.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while daemon.vpool(&["disk", "delete", "demo", "--yes"])?.code != 0 {
+        assert!(std::time::Instant::now() < deadline, "{}", daemon.log());
+    }
+    Ok(())
+}
+
+fn files_below(dir: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files_below(&path, found)?;
+        } else {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn objects(place: &Place, kind: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    files_below(&place.data().join("objects"), &mut found)?;
+    found.retain(|path| path.parent().is_some_and(|parent| parent.ends_with(kind)));
+    found.sort();
+    Ok(found)
+}
+
+#[test]
+fn missing_and_damaged_objects_are_errors_never_zeroes() -> anyhow::Result<()> {
+    if !installed("qemu-io") {
+        return Ok(());
+    }
+    let place = Place::new();
+    let daemon = Daemon::start(&place.data())?;
+    qemu_io_ok(&daemon.uri("demo"), &["write -P 0x61 0 1M", "flush"])?;
+    assert!(daemon.terminate()?.success());
+    let segments = objects(&place, "segment")?;
+    let bytes: Vec<Vec<u8>> = segments.iter().map(fs::read).collect::<Result<_, _>>()?;
+    assert!(!segments.is_empty());
+
+    for damage in ["missing", "flipped", "short"] {
+        for (path, bytes) in segments.iter().zip(&bytes) {
+            let mut bytes = bytes.clone();
+            match damage {
+                "missing" => fs::remove_file(path)?,
+                "flipped" => {
+                    // Each tenth byte: whatever part is read is hit.
+                    bytes.iter_mut().step_by(10).for_each(|byte| *byte ^= 0x10);
+                    fs::write(path, bytes)?;
+                }
+                _ => fs::write(path, &bytes[..bytes.len() / 2])?,
+            }
+        }
+        fs::remove_dir_all(place.data().join("cache"))?;
+        let daemon = Daemon::start(&place.data())?;
+        let done = qemu_io(&daemon.uri("demo"), &["read -P 0x61 0 1M"])?;
+        assert_ne!(done.code, 0, "{damage}: {done:?}");
+        assert!(!daemon.log().contains("panic"), "{}", daemon.log());
+        daemon.kill()?;
+        for (path, bytes) in segments.iter().zip(&bytes) {
+            fs::write(path, bytes)?;
+        }
+    }
+    let daemon = Daemon::start(&place.data())?;
+    qemu_io_ok(&daemon.uri("demo"), &["read -P 0x61 0 1M"])?;
+    Ok(())
+}
+
+#[test]
+fn a_damaged_journal_is_named_and_repaired_only_on_demand() -> anyhow::Result<()> {
+    if !installed("qemu-io") {
+        return Ok(());
+    }
+    let place = Place::new();
+    let daemon = Daemon::start(&place.data())?;
+    qemu_io_ok(&daemon.uri("demo"), &["write -P 0x71 0 64K", "flush"])?;
+    // A later group says that the first was durable.
+    qemu_io_ok(&daemon.uri("demo"), &["write -P 0x72 1M 64K", "flush"])?;
+    daemon.kill()?;
+    flip_in_journal(&place, 0x71)?;
+
+    let daemon = Daemon::start(&place.data())?;
+    let done = qemu_io(&daemon.uri("demo"), &["read 0 64K"])?;
+    assert_ne!(done.code, 0, "{done:?}");
+    let shown = daemon.vpool_ok(&["disk", "show", "demo"])?;
+    assert!(
+        shown.contains("FAILED") && shown.contains("--accept-loss"),
+        "{shown}"
+    );
+    daemon.vpool_ok(&["disk", "repair", "demo", "--accept-loss", "--yes"])?;
+    // The prefix before the damage: nothing of what came after it.
+    qemu_io_ok(
+        &daemon.uri("demo"),
+        &["read -P 0 0 64K", "read -P 0 1M 64K"],
+    )?;
+    qemu_io_ok(&daemon.uri("demo"), &["write -P 0x73 2M 64K", "flush"])?;
+    daemon.kill()?;
+    let daemon = Daemon::start(&place.data())?;
+    qemu_io_ok(
+        &daemon.uri("demo"),
+        &["read -P 0x73 2M 64K", "read -P 0 0 64K"],
+    )?;
+    Ok(())
+}
+
+/// Flips a bit of the first block in the journal that holds nothing but `pattern`.
+fn flip_in_journal(place: &Place, pattern: u8) -> anyhow::Result<()> {
+    for entry in fs::read_dir(place.data().join("journal"))? {
+        let path = entry?.path();
+        let bytes = fs::read(&path)?;
+        let mut blocks = bytes.chunks_exact(4096);
+        if let Some(block) = blocks.position(|block| block.iter().all(|byte| *byte == pattern)) {
+            let file = fs::File::options().write(true).open(&path)?;
+            file.write_all_at(&[pattern ^ 1], u64::try_from(block * 4096 + 77)?)?;
+            file.sync_all()?;
+            return Ok(());
+        }
+    }
+    anyhow::bail!("no journal holds a block of {pattern:#x}")
+}
