@@ -21,7 +21,7 @@ use crate::nbd::Door;
 /// What the greeting of a daemon that serves begins with.
 const GREETING: &str = "vPool ";
 
-/// SIGABRT, SIGSEGV and the like, which nobody sends.
+/// The number of the signal that [`Daemon::kill`] sends.
 const KILL: i32 = 9;
 
 /// The target directory that this program was built into.
@@ -103,7 +103,9 @@ impl World {
     pub fn below(directory: &Path, name: &str) -> anyhow::Result<World> {
         fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;
         let prefix = format!("{name}-");
-        let data = tempfile::Builder::new().prefix(&prefix).tempdir_in(directory);
+        let data = tempfile::Builder::new()
+            .prefix(&prefix)
+            .tempdir_in(directory);
         Ok(World {
             vpoold: program("vpoold")?,
             vpool: program("vpool")?,
@@ -132,7 +134,10 @@ impl World {
 
     /// Starts the daemon; it serves when this returns.
     pub fn start(&self, flags: &Flags) -> anyhow::Result<Daemon> {
-        let log = OpenOptions::new().create(true).append(true).open(self.log());
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log());
         let started = Instant::now();
         let mut child = Command::new(&self.vpoold)
             .args(["dev", "--nbd-tcp", "off", "--data-dir"])
@@ -259,7 +264,10 @@ impl Daemon {
         let pid = Pid::from_raw(pid).context("a process number")?;
         kill_process(pid, Signal::TERM).context("terminate the daemon")?;
         let status: ExitStatus = self.child.wait().context("wait for the daemon")?;
-        ensure!(status.success(), "the daemon ended with {status} on SIGTERM");
+        ensure!(
+            status.success(),
+            "the daemon ended with {status} on SIGTERM"
+        );
         Ok(begun.elapsed())
     }
 

@@ -111,6 +111,14 @@ impl Client {
         self.streams[on].write_all(&self.buffer)
     }
 
+    /// Tells the server that no more requests come; answers still do, and then the ends.
+    pub fn finish(&self) {
+        for stream in &self.streams {
+            // A connection that the server has ended is finished.
+            let _ended = stream.shutdown(Shutdown::Write);
+        }
+    }
+
     /// The next that comes in on any connection. Silence for a minute is an error.
     pub fn next(&self) -> anyhow::Result<Incoming> {
         self.incoming
@@ -304,7 +312,8 @@ fn take(partial: &mut HashMap<u64, Partial>, reply: Reply<'_>) -> Option<Complet
                 Some(errno) => Err(errno),
                 None => {
                     whole.pieces.sort_by_key(|piece| piece.0);
-                    Ok(whole.pieces.into_iter().flat_map(|piece| piece.1).collect())
+                    let pieces = whole.pieces.into_iter().map(|piece| piece.1);
+                    Ok(pieces.collect::<Vec<_>>().concat())
                 }
             };
             Some(Completion { cookie, result })

@@ -35,7 +35,10 @@ pub struct BlockError {
 impl BlockError {
     /// An error of `kind`; `message` names what failed, where and why.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        BlockError { kind, message: message.into() }
+        BlockError {
+            kind,
+            message: message.into(),
+        }
     }
 
     /// The kind.

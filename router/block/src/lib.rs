@@ -115,7 +115,9 @@ pub trait BlockDevice: Send + Sync + fmt::Debug {
             let accepted = self.write_now(&[Write { offset, data }]);
             match accepted {
                 Accepted { writes: 1.., .. } => return Ok(()),
-                Accepted { error: Some(error), .. } => return Err(error),
+                Accepted {
+                    error: Some(error), ..
+                } => return Err(error),
                 Accepted { error: None, .. } => self.writable().await?,
             }
         }

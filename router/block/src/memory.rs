@@ -4,9 +4,7 @@ use std::sync::RwLock;
 
 use async_trait::async_trait;
 
-use crate::{
-    Accepted, BlockDevice, BlockError, ErrorKind, Extent, ExtentState, Limits, Write,
-};
+use crate::{Accepted, BlockDevice, BlockError, ErrorKind, Extent, ExtentState, Limits, Write};
 
 /// A disk of zeroes that keeps what is written in one vector.
 #[derive(Debug)]
@@ -17,7 +15,9 @@ pub struct MemoryDisk {
 impl MemoryDisk {
     /// A disk of `size` bytes, all zero.
     pub fn new(size: usize) -> Self {
-        MemoryDisk { bytes: RwLock::new(vec![0; size]) }
+        MemoryDisk {
+            bytes: RwLock::new(vec![0; size]),
+        }
     }
 
     fn range(&self, offset: u64, length: u64) -> Result<std::ops::Range<usize>, BlockError> {
@@ -49,7 +49,10 @@ impl BlockDevice for MemoryDisk {
     }
 
     fn limits(&self) -> Limits {
-        Limits { read_only: false, preferred_bytes: 4096 }
+        Limits {
+            read_only: false,
+            preferred_bytes: 4096,
+        }
     }
 
     fn write_now(&self, writes: &[Write<'_>]) -> Accepted {
@@ -57,10 +60,18 @@ impl BlockDevice for MemoryDisk {
             match self.range(write.offset, write.data.len() as u64) {
                 Ok(range) => self.bytes.write().expect("no panic holds it")[range]
                     .copy_from_slice(write.data),
-                Err(error) => return Accepted { writes: index, error: Some(error) },
+                Err(error) => {
+                    return Accepted {
+                        writes: index,
+                        error: Some(error),
+                    };
+                }
             }
         }
-        Accepted { writes: writes.len(), error: None }
+        Accepted {
+            writes: writes.len(),
+            error: None,
+        }
     }
 
     async fn writable(&self) -> Result<(), BlockError> {

@@ -2,16 +2,16 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 
 use serde_json::{Value, json};
 use vpool_api::limits::DISK_BYTES_MAX;
-use vpool_tests::daemon::{Daemon, vpool};
 
-use super::Place;
+use super::{Place, run};
 
 /// One request over the API's socket, as any program might send it.
-fn ask(daemon: &Daemon, method: &str, path: &str, body: &Value) -> anyhow::Result<(u16, Value)> {
-    let mut stream = UnixStream::connect(daemon.data_dir().join("api.sock"))?;
+fn ask(place: &Place, method: &str, path: &str, body: &Value) -> anyhow::Result<(u16, Value)> {
+    let mut stream = UnixStream::connect(place.api_socket())?;
     let body = body.to_string();
     write!(
         stream,
@@ -27,8 +27,8 @@ fn ask(daemon: &Daemon, method: &str, path: &str, body: &Value) -> anyhow::Resul
 
 #[test]
 fn the_api_checks_names_and_sizes_itself() -> anyhow::Result<()> {
-    let place = Place::new();
-    let daemon = Daemon::start(&place.data())?;
+    let place = Place::new()?;
+    let _daemon = place.start()?;
     let long = "x".repeat(256);
     let refused = [
         (json!({"name": "", "size_bytes": 512}), "empty"),
@@ -48,7 +48,7 @@ fn the_api_checks_names_and_sizes_itself() -> anyhow::Result<()> {
         (json!({"name": "a"}), "size_bytes"),
     ];
     for (body, why) in refused {
-        let (status, problem) = ask(&daemon, "POST", "/api/v1/disks", &body)?;
+        let (status, problem) = ask(&place, "POST", "/api/v1/disks", &body)?;
         assert_eq!(
             (status, &problem["code"]),
             (400, &json!("invalid")),
@@ -59,10 +59,10 @@ fn the_api_checks_names_and_sizes_itself() -> anyhow::Result<()> {
             "{problem}"
         );
     }
-    let (status, problem) = ask(&daemon, "GET", "/api/v1/nothing", &Value::Null)?;
+    let (status, problem) = ask(&place, "GET", "/api/v1/nothing", &Value::Null)?;
     assert_eq!((status, &problem["code"]), (404, &json!("not_found")));
     let (status, disk) = ask(
-        &daemon,
+        &place,
         "POST",
         "/api/v1/disks",
         &json!({"name": "big", "size_bytes": DISK_BYTES_MAX}),
@@ -77,8 +77,8 @@ fn the_api_checks_names_and_sizes_itself() -> anyhow::Result<()> {
 
 #[test]
 fn exit_codes_and_texts() -> anyhow::Result<()> {
-    let place = Place::new();
-    let daemon = Daemon::start(&place.data())?;
+    let place = Place::new()?;
+    let daemon = place.start()?;
     for (arguments, code, text) in [
         (&["disk", "create", "a", "--size", "0"][..], 2, "size 0"),
         (&["disk", "create", "a", "--size", "65T"], 2, "64T"),
@@ -126,47 +126,60 @@ fn exit_codes_and_texts() -> anyhow::Result<()> {
                 "create",
                 "p",
                 "--s3",
-                "http://127.0.0.1:9/b",
+                "http://127.0.0.1:9/bucket",
                 "--credentials-file",
                 "/nowhere",
             ],
             2,
             "/nowhere",
         ),
-        (&["--api", "unix:/nowhere", "disk", "list"], 8, "/nowhere"),
-        (&["--api", "tcp:1", "disk", "list"], 2, "unix:PATH"),
         (&["version"], 0, ""),
     ] {
-        let done = daemon.vpool(arguments)?;
+        let done = place.vpool(arguments)?;
         assert_eq!(done.code, code, "{arguments:?}: {done:?}");
         assert!(done.stderr.contains(text), "{arguments:?}: {done:?}");
     }
-    let socket = daemon.data_dir().join("api.sock");
+    let program = place.world.vpool_command().get_program().to_owned();
+    for (api, code, text) in [
+        ("unix:/nowhere", 8, "/nowhere"),
+        ("tcp:1", 2, "unix:PATH"),
+        ("unix:", 2, "unix:PATH"),
+    ] {
+        let mut by_flag = Command::new(&program);
+        by_flag.args(["--api", api, "disk", "list"]);
+        let mut by_variable = Command::new(&program);
+        by_variable.args(["disk", "list"]).env("VPOOL_API", api);
+        for command in [&mut by_flag, &mut by_variable] {
+            let done = run(command)?;
+            assert_eq!(done.code, code, "{command:?}: {done:?}");
+            assert!(done.stderr.contains(text), "{command:?}: {done:?}");
+        }
+    }
     daemon.kill()?;
-    assert_eq!(vpool(&socket, &["disk", "list"])?.code, 8);
+    assert_eq!(place.vpool(&["disk", "list"])?.code, 8);
     Ok(())
 }
 
 #[test]
 fn tables_json_and_attach() -> anyhow::Result<()> {
-    let place = Place::new();
-    let daemon = Daemon::start(&place.data())?;
-    daemon.vpool_ok(&["disk", "create", "vm/größe 1", "--size", "40G", "--encrypt"])?;
-    let table = daemon.vpool_ok(&["disk", "list"])?;
+    let place = Place::new()?;
+    let _daemon = place.start()?;
+    place.vpool_ok(&["disk", "create", "vm/größe 1", "--size", "40G", "--encrypt"])?;
+    let table = place.vpool_ok(&["disk", "list"])?;
     assert!(table.starts_with("POOL "), "{table}");
     assert!(
         table.contains("vm/größe 1") && table.contains("40G"),
         "{table}"
     );
     let json: Value =
-        serde_json::from_str(&daemon.vpool_ok(&["disk", "show", "vm/größe 1", "-o", "json"])?)?;
+        serde_json::from_str(&place.vpool_ok(&["disk", "show", "vm/größe 1", "-o", "json"])?)?;
     assert_eq!(json["size_bytes"], json!(40_u64 << 30));
     assert_eq!(json["encrypted"], json!(true));
-    let pools: Value = serde_json::from_str(&daemon.vpool_ok(&["-o", "json", "pool", "list"])?)?;
+    let pools: Value = serde_json::from_str(&place.vpool_ok(&["-o", "json", "pool", "list"])?)?;
     assert_eq!(pools[0]["name"], json!("default"));
     assert_eq!(pools[0]["store"]["state"], json!("up"));
-    let attach = daemon.vpool_ok(&["disk", "attach", "demo"])?;
-    let socket = daemon.nbd_socket();
+    let attach = place.vpool_ok(&["disk", "attach", "demo"])?;
+    let socket = place.nbd_socket();
     for piece in [
         "-blockdev",
         "reconnect-delay",
@@ -180,71 +193,70 @@ fn tables_json_and_attach() -> anyhow::Result<()> {
 
 #[test]
 fn two_pools_and_names_in_both() -> anyhow::Result<()> {
-    let place = Place::new();
-    let other = place.join("other");
+    let place = Place::new()?;
+    let other = place.beside("other");
     std::fs::create_dir(&other)?;
     let other = other.to_string_lossy().into_owned();
-    let daemon = Daemon::start(&place.data())?;
-    daemon.vpool_ok(&["pool", "create", "second", "--fs", &other])?;
-    daemon.vpool_ok(&["disk", "create", "second:demo", "--size", "1G"])?;
-    let done = daemon.vpool(&["disk", "show", "demo"])?;
+    let daemon = place.start()?;
+    place.vpool_ok(&["pool", "create", "second", "--fs", &other])?;
+    place.vpool_ok(&["disk", "create", "second:demo", "--size", "1G"])?;
+    let done = place.vpool(&["disk", "show", "demo"])?;
     assert!(
         done.code == 2 && done.stderr.contains("POOL:demo"),
         "{done:?}"
     );
-    daemon.vpool_ok(&["disk", "show", "default:demo"])?;
-    daemon.vpool_ok(&["disk", "show", "second:demo"])?;
-    let taken = daemon.vpool(&["pool", "create", "third", "--fs", &other])?;
+    place.vpool_ok(&["disk", "show", "default:demo"])?;
+    place.vpool_ok(&["disk", "show", "second:demo"])?;
+    let taken = place.vpool(&["pool", "create", "third", "--fs", &other])?;
     assert!(
         taken.code == 5 && taken.stderr.contains("pool adopt"),
         "{taken:?}"
     );
-    let list = daemon.vpool_ok(&["disk", "list", "--pool", "second"])?;
+    let list = place.vpool_ok(&["disk", "list", "--pool", "second"])?;
     assert!(
         list.contains("second") && !list.contains("default"),
         "{list}"
     );
 
     // A restart finds both; where the place of one is gone, the other serves, and why is said.
-    assert!(daemon.terminate()?.success());
+    daemon.terminate()?;
     std::fs::rename(&other, format!("{other}.away"))?;
-    let daemon = Daemon::start(&place.data())?;
-    daemon.vpool_ok(&["disk", "show", "demo"])?;
-    let pool = daemon.vpool_ok(&["pool", "show", "second"])?;
+    let daemon = place.start()?;
+    place.vpool_ok(&["disk", "show", "demo"])?;
+    let pool = place.vpool_ok(&["pool", "show", "second"])?;
     assert!(pool.contains("FAILED") && pool.contains(&other), "{pool}");
-    let done = daemon.vpool(&["disk", "show", "second:demo"])?;
+    let done = place.vpool(&["disk", "show", "second:demo"])?;
     assert!(
         done.code == 1 && done.stderr.contains("not open"),
         "{done:?}"
     );
-    let taken = daemon.vpool(&["pool", "create", "second", "--fs", "/tmp"])?;
+    let taken = place.vpool(&["pool", "create", "second", "--fs", "/tmp"])?;
     assert_eq!(taken.code, 5, "{taken:?}");
-    assert!(daemon.terminate()?.success());
+    daemon.terminate()?;
     std::fs::rename(format!("{other}.away"), &other)?;
-    let daemon = Daemon::start(&place.data())?;
-    daemon.vpool_ok(&["disk", "show", "second:demo"])?;
+    let _daemon = place.start()?;
+    place.vpool_ok(&["disk", "show", "second:demo"])?;
     Ok(())
 }
 
 #[test]
 fn a_pool_moves_to_another_daemon_by_adoption() -> anyhow::Result<()> {
-    let place = Place::new();
-    let shared = place.join("shared");
+    let (owner, stranger, heir) = (Place::new()?, Place::new()?, Place::new()?);
+    let shared = owner.beside("shared");
     std::fs::create_dir(&shared)?;
     let shared = shared.to_string_lossy().into_owned();
-    let first = Daemon::start(&place.data())?;
-    first.vpool_ok(&["pool", "create", "move", "--fs", &shared])?;
-    first.vpool_ok(&["disk", "create", "move:a", "--size", "1G"])?;
-    assert!(first.terminate()?.success());
+    let daemon = owner.start()?;
+    owner.vpool_ok(&["pool", "create", "move", "--fs", &shared])?;
+    owner.vpool_ok(&["disk", "create", "move:a", "--size", "1G"])?;
+    daemon.terminate()?;
 
-    // Another grid with another key cannot; with the key it must say that it means it.
-    let stranger = Daemon::start(&place.join("stranger"))?;
+    // Another grid with another key cannot.
+    let _stranger = stranger.start()?;
     let done = stranger.vpool(&["pool", "adopt", "--fs", &shared, "--yes", "--take-over"])?;
     assert!(done.code == 5 && done.stderr.contains("key"), "{done:?}");
-    let heir_dir = place.join("heir");
-    std::fs::create_dir(&heir_dir)?;
-    std::fs::copy(place.data().join("grid.key"), heir_dir.join("grid.key"))?;
-    let heir = Daemon::start(&heir_dir)?;
+    // With the key it can, if it says twice that it means it.
+    std::fs::copy(owner.data().join("grid.key"), heir.data().join("grid.key"))?;
+    let _heir = heir.start()?;
     let unsure = heir.vpool(&["pool", "adopt", "--fs", &shared])?;
     assert!(
         unsure.code == 2 && unsure.stderr.contains("--yes"),
@@ -259,8 +271,8 @@ fn a_pool_moves_to_another_daemon_by_adoption() -> anyhow::Result<()> {
     heir.vpool_ok(&["disk", "show", "move:a"])?;
 
     // The old owner sees that it is not the owner any more.
-    let first = Daemon::start(&place.data())?;
-    let pool = first.vpool_ok(&["pool", "show", "move"])?;
+    let _daemon = owner.start()?;
+    let pool = owner.vpool_ok(&["pool", "show", "move"])?;
     assert!(
         pool.contains("FAILED") && pool.contains("adopted"),
         "{pool}"

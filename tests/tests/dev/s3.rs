@@ -4,25 +4,23 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use vpool_test_stores::CephRgw;
-use vpool_tests::daemon::Daemon;
-use vpool_tests::tools::{installed, qemu_io_ok};
 
-use super::Place;
+use super::{Place, qemu};
 
 #[test]
 fn write_kill_restart_read_on_s3() -> anyhow::Result<()> {
     let Some(ceph) = CephRgw::shared() else {
         return Ok(());
     };
-    if !installed("qemu-io") {
+    if !qemu::installed() {
         return Ok(());
     }
     ceph.create_bucket("dev")?;
     let url = format!("{}/dev/one", ceph.endpoint);
     let keys = ceph.credentials_file().to_string_lossy().into_owned();
-    let place = Place::new();
-    let daemon = Daemon::start(&place.data())?;
-    daemon.vpool_ok(&[
+    let place = Place::new()?;
+    let daemon = place.start()?;
+    place.vpool_ok(&[
         "pool",
         "create",
         "cloud",
@@ -31,23 +29,23 @@ fn write_kill_restart_read_on_s3() -> anyhow::Result<()> {
         "--credentials-file",
         &keys,
     ])?;
-    daemon.vpool_ok(&["disk", "create", "cloud:vm1", "--size", "40G", "--encrypt"])?;
-    qemu_io_ok(&daemon.uri("cloud:vm1"), &["write -P 0x11 1G 8M", "flush"])?;
-    qemu_io_ok(&daemon.uri("vm1"), &["write -P 0x12 2G 64K"])?;
+    place.vpool_ok(&["disk", "create", "cloud:vm1", "--size", "40G", "--encrypt"])?;
+    qemu::io_ok(&place.uri("cloud:vm1"), &["write -P 0x11 1G 8M", "flush"])?;
+    qemu::io_ok(&place.uri("vm1"), &["write -P 0x12 2G 64K"])?;
     daemon.kill()?;
     let reads = [
         "read -P 0x11 1G 8M",
         "read -P 0x12 2G 64K",
         "read -P 0 0 1M",
     ];
-    let daemon = Daemon::start(&place.data())?;
-    qemu_io_ok(&daemon.uri("cloud:vm1"), &reads)?;
-    daemon.vpool_ok(&["disk", "sync", "cloud:vm1"])?;
-    assert!(daemon.terminate()?.success());
-    fs::remove_dir_all(place.data().join("cache"))?;
-    let daemon = Daemon::start(&place.data())?;
-    qemu_io_ok(&daemon.uri("cloud:vm1"), &reads)?;
-    let pool = daemon.vpool_ok(&["pool", "show", "cloud"])?;
+    let daemon = place.start()?;
+    qemu::io_ok(&place.uri("cloud:vm1"), &reads)?;
+    place.vpool_ok(&["disk", "sync", "cloud:vm1"])?;
+    daemon.terminate()?;
+    place.lose(&["cache"])?;
+    let _daemon = place.start()?;
+    qemu::io_ok(&place.uri("cloud:vm1"), &reads)?;
+    let pool = place.vpool_ok(&["pool", "show", "cloud"])?;
     assert!(pool.contains(&url) && pool.contains("up"), "{pool}");
     Ok(())
 }
@@ -58,9 +56,9 @@ fn wrong_keys_missing_bucket_and_no_server() -> anyhow::Result<()> {
         return Ok(());
     };
     ceph.create_bucket("trouble")?;
-    let place = Place::new();
+    let place = Place::new()?;
     let good = ceph.credentials_file().to_string_lossy().into_owned();
-    let wrong = place.join("wrong");
+    let wrong = place.beside("wrong");
     fs::write(
         &wrong,
         format!(
@@ -68,7 +66,7 @@ fn wrong_keys_missing_bucket_and_no_server() -> anyhow::Result<()> {
             ceph.access_key
         ),
     )?;
-    let open = place.join("open");
+    let open = place.beside("open");
     fs::copy(&wrong, &open)?;
     fs::set_permissions(&wrong, fs::Permissions::from_mode(0o600))?;
     fs::set_permissions(&open, fs::Permissions::from_mode(0o644))?;
@@ -76,7 +74,7 @@ fn wrong_keys_missing_bucket_and_no_server() -> anyhow::Result<()> {
         wrong.to_string_lossy().into_owned(),
         open.to_string_lossy().into_owned(),
     );
-    let daemon = Daemon::start(&place.data())?;
+    let _daemon = place.start()?;
     let url = |bucket: &str| format!("{}/{bucket}", ceph.endpoint);
     for (url, keys, code, text) in [
         (url("trouble"), &wrong, 4, "key"),
@@ -98,13 +96,13 @@ fn wrong_keys_missing_bucket_and_no_server() -> anyhow::Result<()> {
             "--credentials-file",
             keys,
         ];
-        let done = daemon.vpool(&create)?;
+        let done = place.vpool(&create)?;
         assert!(
             done.code == code && done.stderr.contains(text),
             "{create:?}: {done:?}"
         );
     }
-    let list = daemon.vpool_ok(&["pool", "list"])?;
+    let list = place.vpool_ok(&["pool", "list"])?;
     assert_eq!(list.lines().count(), 2, "nothing was made: {list}");
     Ok(())
 }

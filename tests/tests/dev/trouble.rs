@@ -6,50 +6,38 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use vpool_tests::daemon::Daemon;
-use vpool_tests::tools::{installed, qemu_io, qemu_io_ok};
-
-use super::Place;
-
-/// Starts a daemon that must not start; the answer is what it says.
-fn refusal(data_dir: &Path) -> String {
-    match Daemon::start(data_dir) {
-        Ok(_) => panic!("it started"),
-        Err(error) => error.to_string(),
-    }
-}
+use super::{Place, qemu};
 
 #[test]
 fn a_second_daemon_is_refused() -> anyhow::Result<()> {
-    let place = Place::new();
-    let daemon = Daemon::start(&place.data())?;
-    let error = refusal(&place.data());
+    let place = Place::new()?;
+    let daemon = place.start()?;
+    let error = place.refusal();
     assert!(error.contains(&format!("pid {}", daemon.pid())), "{error}");
     assert!(error.contains("in use"), "{error}");
 
     // Nor another directory with the same objects.
-    let other = place.join("other");
-    fs::create_dir(&other)?;
-    fs::copy(place.data().join("grid.key"), other.join("grid.key"))?;
-    std::os::unix::fs::symlink(place.data().join("objects"), other.join("objects"))?;
-    let error = refusal(&other);
+    let other = Place::new()?;
+    fs::copy(place.data().join("grid.key"), other.data().join("grid.key"))?;
+    std::os::unix::fs::symlink(place.data().join("objects"), other.data().join("objects"))?;
+    let error = other.refusal();
     assert!(
         error.contains("in use") && error.contains("objects"),
         "{error}"
     );
-    daemon.vpool_ok(&["disk", "show", "demo"])?;
+    place.vpool_ok(&["disk", "show", "demo"])?;
     Ok(())
 }
 
 #[test]
 fn missing_damaged_and_wrong_keys() -> anyhow::Result<()> {
-    let place = Place::new();
-    assert!(Daemon::start(&place.data())?.terminate()?.success());
+    let place = Place::new()?;
+    place.start()?.terminate()?;
     let key = place.data().join("grid.key");
     let good = fs::read(&key)?;
 
     fs::remove_file(&key)?;
-    let error = refusal(&place.data());
+    let error = place.refusal();
     assert!(
         error.contains("grid.key is missing") && error.contains("backup"),
         "{error}"
@@ -60,25 +48,25 @@ fn missing_damaged_and_wrong_keys() -> anyhow::Result<()> {
     );
 
     fs::write(&key, &good[..good.len() / 2])?;
-    let error = refusal(&place.data());
+    let error = place.refusal();
     assert!(
         error.contains("grid.key") && error.contains("damaged"),
         "{error}"
     );
 
-    let other = place.join("other");
-    assert!(Daemon::start(&other)?.terminate()?.success());
-    fs::copy(other.join("grid.key"), &key)?;
-    let error = refusal(&place.data());
+    let other = Place::new()?;
+    other.start()?.terminate()?;
+    fs::copy(other.data().join("grid.key"), &key)?;
+    let error = place.refusal();
     assert!(
         error.contains("not the key") && error.contains("default"),
         "{error}"
     );
     // The same where only the objects are left to tell.
     for gone in ["meta", "journal", "cache"] {
-        fs::rename(place.data().join(gone), place.join(gone))?;
+        fs::rename(place.data().join(gone), place.beside(gone))?;
     }
-    let error = refusal(&place.data());
+    let error = place.refusal();
     assert!(error.contains("key"), "{error}");
     fs::remove_dir_all(place.data().join("meta"))?;
 
@@ -87,35 +75,49 @@ fn missing_damaged_and_wrong_keys() -> anyhow::Result<()> {
         if to.exists() {
             fs::remove_dir_all(&to)?;
         }
-        fs::rename(place.join(back), to)?;
+        fs::rename(place.beside(back), to)?;
     }
     fs::write(&key, &good)?;
-    Daemon::start(&place.data())?.vpool_ok(&["disk", "show", "demo"])?;
+    let _daemon = place.start()?;
+    place.vpool_ok(&["disk", "show", "demo"])?;
     Ok(())
 }
 
 #[test]
-fn a_directory_that_cannot_be_written() {
-    // Not even root may make anything there.
-    let error = refusal(Path::new("/sys/kernel/vpool"));
-    assert!(error.contains("/sys/kernel/vpool"), "{error}");
+fn a_directory_that_cannot_be_written() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    // Not even root may make a file there.
+    fs::remove_dir(place.data())?;
+    std::os::unix::fs::symlink("/sys/kernel", place.data())?;
+    let error = place.refusal();
+    assert!(
+        error.contains("/sys/kernel") && error.contains("writable"),
+        "{error}"
+    );
+    fs::remove_file(place.data())?;
+    fs::write(place.data(), "")?;
+    let error = place.refusal();
+    assert!(error.contains("data directory"), "{error}");
+    fs::remove_file(place.data())?;
+    fs::create_dir(place.data())?;
+    Ok(())
 }
 
 #[test]
 fn metadata_that_is_gone_or_damaged() -> anyhow::Result<()> {
-    let place = Place::new();
-    assert!(Daemon::start(&place.data())?.terminate()?.success());
+    let place = Place::new()?;
+    place.start()?.terminate()?;
     let meta = place.data().join("meta");
-    fs::rename(&meta, place.join("meta"))?;
-    let error = refusal(&place.data());
+    fs::rename(&meta, place.beside("meta"))?;
+    let error = place.refusal();
     assert!(
         error.contains("meta") && error.contains("journal"),
         "{error}"
     );
-    fs::rename(place.join("meta"), &meta)?;
+    fs::rename(place.beside("meta"), &meta)?;
     let manifest = fs::read_to_string(meta.join("CURRENT"))?;
     fs::write(meta.join(manifest.trim()), "rotten")?;
-    let error = refusal(&place.data());
+    let error = place.refusal();
     assert!(
         error.contains("meta") && error.contains("damaged"),
         "{error}"
@@ -143,21 +145,21 @@ fn attached(socket: &Path, export: &str) -> anyhow::Result<UnixStream> {
 
 #[test]
 fn a_disk_in_use_is_not_deleted() -> anyhow::Result<()> {
-    let place = Place::new();
-    let daemon = Daemon::start(&place.data())?;
-    let client = attached(&daemon.nbd_socket(), "default:demo")?;
-    let done = daemon.vpool(&["disk", "delete", "demo", "--yes"])?;
+    let place = Place::new()?;
+    let daemon = place.start()?;
+    let client = attached(&place.nbd_socket(), "default:demo")?;
+    let done = place.vpool(&["disk", "delete", "demo", "--yes"])?;
     assert!(done.code == 5 && done.stderr.contains("in use"), "{done:?}");
     assert!(
-        daemon
+        place
             .vpool_ok(&["disk", "show", "demo"])?
             .contains("clients:     1")
     );
     drop(client);
     // The daemon learns of it by itself, soon: the deletion is refused until then.
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while daemon.vpool(&["disk", "delete", "demo", "--yes"])?.code != 0 {
-        assert!(std::time::Instant::now() < deadline, "{}", daemon.log());
+    while place.vpool(&["disk", "delete", "demo", "--yes"])?.code != 0 {
+        assert!(std::time::Instant::now() < deadline, "{}", place.log());
     }
     Ok(())
 }
@@ -184,13 +186,13 @@ fn objects(place: &Place, kind: &str) -> anyhow::Result<Vec<PathBuf>> {
 
 #[test]
 fn missing_and_damaged_objects_are_errors_never_zeroes() -> anyhow::Result<()> {
-    if !installed("qemu-io") {
+    if !qemu::installed() {
         return Ok(());
     }
-    let place = Place::new();
-    let daemon = Daemon::start(&place.data())?;
-    qemu_io_ok(&daemon.uri("demo"), &["write -P 0x61 0 1M", "flush"])?;
-    assert!(daemon.terminate()?.success());
+    let place = Place::new()?;
+    let daemon = place.start()?;
+    qemu::io_ok(&place.uri("demo"), &["write -P 0x61 0 1M", "flush"])?;
+    daemon.terminate()?;
     let segments = objects(&place, "segment")?;
     let bytes: Vec<Vec<u8>> = segments.iter().map(fs::read).collect::<Result<_, _>>()?;
     assert!(!segments.is_empty());
@@ -208,53 +210,53 @@ fn missing_and_damaged_objects_are_errors_never_zeroes() -> anyhow::Result<()> {
                 _ => fs::write(path, &bytes[..bytes.len() / 2])?,
             }
         }
-        fs::remove_dir_all(place.data().join("cache"))?;
-        let daemon = Daemon::start(&place.data())?;
-        let done = qemu_io(&daemon.uri("demo"), &["read -P 0x61 0 1M"])?;
+        place.lose(&["cache"])?;
+        let daemon = place.start()?;
+        let done = qemu::io(&place.uri("demo"), &["read -P 0x61 0 1M"])?;
         assert_ne!(done.code, 0, "{damage}: {done:?}");
-        assert!(!daemon.log().contains("panic"), "{}", daemon.log());
+        assert!(!place.log().contains("panic"), "{}", place.log());
         daemon.kill()?;
         for (path, bytes) in segments.iter().zip(&bytes) {
             fs::write(path, bytes)?;
         }
     }
-    let daemon = Daemon::start(&place.data())?;
-    qemu_io_ok(&daemon.uri("demo"), &["read -P 0x61 0 1M"])?;
+    let _daemon = place.start()?;
+    qemu::io_ok(&place.uri("demo"), &["read -P 0x61 0 1M"])?;
     Ok(())
 }
 
 #[test]
 fn a_damaged_journal_is_named_and_repaired_only_on_demand() -> anyhow::Result<()> {
-    if !installed("qemu-io") {
+    if !qemu::installed() {
         return Ok(());
     }
-    let place = Place::new();
-    let daemon = Daemon::start(&place.data())?;
-    qemu_io_ok(&daemon.uri("demo"), &["write -P 0x71 0 64K", "flush"])?;
+    let place = Place::new()?;
+    let daemon = place.start()?;
+    qemu::io_ok(&place.uri("demo"), &["write -P 0x71 0 64K", "flush"])?;
     // A later group says that the first was durable.
-    qemu_io_ok(&daemon.uri("demo"), &["write -P 0x72 1M 64K", "flush"])?;
+    qemu::io_ok(&place.uri("demo"), &["write -P 0x72 1M 64K", "flush"])?;
     daemon.kill()?;
     flip_in_journal(&place, 0x71)?;
 
-    let daemon = Daemon::start(&place.data())?;
-    let done = qemu_io(&daemon.uri("demo"), &["read 0 64K"])?;
+    let daemon = place.start()?;
+    let done = qemu::io(&place.uri("demo"), &["read 0 64K"])?;
     assert_ne!(done.code, 0, "{done:?}");
-    let shown = daemon.vpool_ok(&["disk", "show", "demo"])?;
+    let shown = place.vpool_ok(&["disk", "show", "demo"])?;
     assert!(
         shown.contains("FAILED") && shown.contains("--accept-loss"),
         "{shown}"
     );
-    daemon.vpool_ok(&["disk", "repair", "demo", "--accept-loss", "--yes"])?;
-    // The prefix before the damage: nothing of what came after it.
-    qemu_io_ok(
-        &daemon.uri("demo"),
-        &["read -P 0 0 64K", "read -P 0 1M 64K"],
+    place.vpool_ok(&["disk", "repair", "demo", "--accept-loss", "--yes"])?;
+    // What was lost is as it was before; what came after it is kept.
+    qemu::io_ok(
+        &place.uri("demo"),
+        &["read -P 0 0 64K", "read -P 0x72 1M 64K"],
     )?;
-    qemu_io_ok(&daemon.uri("demo"), &["write -P 0x73 2M 64K", "flush"])?;
+    qemu::io_ok(&place.uri("demo"), &["write -P 0x73 2M 64K", "flush"])?;
     daemon.kill()?;
-    let daemon = Daemon::start(&place.data())?;
-    qemu_io_ok(
-        &daemon.uri("demo"),
+    let _daemon = place.start()?;
+    qemu::io_ok(
+        &place.uri("demo"),
         &["read -P 0x73 2M 64K", "read -P 0 0 64K"],
     )?;
     Ok(())

@@ -48,15 +48,31 @@ fn byte_at(disk: u64, at: u64, stamp: u64) -> u8 {
 
 impl Bytes {
     pub fn new(disk: u64, size: u64) -> Bytes {
-        Bytes { disk, size, ops: Vec::new(), flushed: 0, shipped: 0, next: 0 }
+        Bytes {
+            disk,
+            size,
+            ops: Vec::new(),
+            flushed: 0,
+            shipped: 0,
+            next: 0,
+        }
     }
 
     /// A write that is about to be issued, and its bytes.
     pub fn draw(&mut self, offset: u64, length: u64) -> (Op, Vec<u8>) {
         self.next += 1;
         let stamp = self.next;
-        let payload = (offset..offset + length).map(|at| byte_at(self.disk, at, stamp)).collect();
-        (Op { offset, length, stamp }, payload)
+        let payload = (offset..offset + length)
+            .map(|at| byte_at(self.disk, at, stamp))
+            .collect();
+        (
+            Op {
+                offset,
+                length,
+                stamp,
+            },
+            payload,
+        )
     }
 
     fn apply(&self, state: &mut [u8], op: &Op) {
@@ -112,10 +128,18 @@ impl Bytes {
                 self.keep(kept, None);
                 return;
             }
-            let Some(op) = self.ops.get(kept).copied() else { break };
+            let Some(op) = self.ops.get(kept).copied() else {
+                break;
+            };
             for at in op.offset..op.offset + op.length {
                 if wrong == 0 {
-                    self.keep(kept, Some(Op { length: at - op.offset, ..op }));
+                    self.keep(
+                        kept,
+                        Some(Op {
+                            length: at - op.offset,
+                            ..op
+                        }),
+                    );
                     return;
                 }
                 let new = byte_at(self.disk, at, op.stamp);
@@ -209,17 +233,28 @@ pub async fn step(device: &Device, model: &mut Bytes, dice: &mut Dice) -> Result
                 let (offset, length) = draw_range(dice, model.size);
                 batch.push(model.draw(offset, length.min(9000)));
             }
-            let writes: Vec<Write<'_>> =
-                batch.iter().map(|(op, data)| Write { offset: op.offset, data }).collect();
+            let writes: Vec<Write<'_>> = batch
+                .iter()
+                .map(|(op, data)| Write {
+                    offset: op.offset,
+                    data,
+                })
+                .collect();
             let accepted = device.write_now(&writes);
-            model.ops.extend(batch[..accepted.writes].iter().map(|(op, _)| *op));
+            model
+                .ops
+                .extend(batch[..accepted.writes].iter().map(|(op, _)| *op));
             match accepted.error {
                 Some(error) => Err(error),
                 None => Ok(()),
             }
         }
         58..66 => {
-            model.ops.push(Op { offset, length, stamp: 0 });
+            model.ops.push(Op {
+                offset,
+                length,
+                stamp: 0,
+            });
             if dice.chance(50) {
                 device.discard(offset, length).await
             } else {
@@ -245,5 +280,39 @@ pub async fn step(device: &Device, model: &mut Bytes, dice: &mut Dice) -> Result
             tokio::time::sleep(Duration::from_millis(dice.below(20_000))).await;
             Ok(())
         }
+    }
+}
+
+impl Bytes {
+    /// Whether every byte is one that some operation left there, or that was there at first:
+    /// what may be found where records are known to be lost.
+    pub fn is_plausible(&self, offset: u64, bytes: &[u8]) -> bool {
+        let mut unknown: Vec<u64> = (offset..offset + bytes.len() as u64)
+            .filter(|at| bytes[(at - offset) as usize] != 0)
+            .collect();
+        for op in self.ops.iter().filter(|op| op.stamp != 0) {
+            let within = op.offset..op.offset + op.length;
+            unknown.retain(|at| {
+                !within.contains(at)
+                    || bytes[(at - offset) as usize] != byte_at(self.disk, *at, op.stamp)
+            });
+        }
+        unknown.is_empty()
+    }
+
+    /// The first and last of the operations that `image` must have lost, if it has lost any:
+    /// for each byte that is not the newest, the operation that wrote the newest.
+    pub fn lost_ops(&self, image: &[u8]) -> Option<(usize, usize)> {
+        let full = self.state(self.ops.len());
+        let mut owner = vec![usize::MAX; image.len()];
+        for (number, op) in self.ops.iter().enumerate() {
+            owner[op.offset as usize..(op.offset + op.length) as usize].fill(number);
+        }
+        let lost = (0..image.len())
+            .filter(|at| image[*at] != full[*at])
+            .map(|at| owner[at]);
+        lost.fold(None, |span: Option<(usize, usize)>, op| {
+            Some(span.map_or((op, op), |(first, last)| (first.min(op), last.max(op))))
+        })
     }
 }

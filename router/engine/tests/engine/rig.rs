@@ -67,7 +67,9 @@ pub fn place(directory: &str) -> Location {
 /// A grid key drawn from a seed.
 pub fn key_of(seed: u64) -> String {
     let entropy = SimHost::new(seed).host().entropy;
-    GridKey::generate(&mut |bytes: &mut [u8]| entropy.fill(bytes)).to_text().to_string()
+    GridKey::generate(&mut |bytes: &mut [u8]| entropy.fill(bytes))
+        .to_text()
+        .to_string()
 }
 
 impl Rig {
@@ -134,7 +136,13 @@ impl Rig {
 
     async fn start(&self) -> Result<Life, String> {
         let host = self.host.host();
-        let mut meta = self.host.store("meta", &[Table { name: "meta", kind: TableKind::Durable }]);
+        let mut meta = self.host.store(
+            "meta",
+            &[Table {
+                name: "meta",
+                kind: TableKind::Durable,
+            }],
+        );
         if let Some(wrap) = &self.wrap_meta {
             meta = wrap(meta);
         }
@@ -167,11 +175,17 @@ impl Rig {
         .map_err(|error| error.to_string())?;
         let mut opened = Vec::new();
         for pool in metadata.pools().await.map_err(|error| error.to_string())? {
-            let Location::Directory(directory) = &pool.location else { unreachable!("see place()") };
+            let Location::Directory(directory) = &pool.location else {
+                unreachable!("see place()")
+            };
             let store = sites[directory].store.clone();
             opened.push((pool.name.clone(), router.open_pool(pool, store).await));
         }
-        Ok(Life { router, sites, opened })
+        Ok(Life {
+            router,
+            sites,
+            opened,
+        })
     }
 
     /// The path of the only journal.
@@ -185,7 +199,11 @@ impl Rig {
         let files = self.host.host().files.list(&path).expect("the directory");
         assert_eq!(files.len(), 1, "one file in {}", path.display());
         let file = &files[0];
-        if file.is_absolute() { file.clone() } else { path.join(file) }
+        if file.is_absolute() {
+            file.clone()
+        } else {
+            path.join(file)
+        }
     }
 }
 
@@ -203,7 +221,10 @@ impl Life {
     /// Makes the pool `default` on the only store.
     pub async fn create_pool(&self) {
         let store = self.site().store.clone();
-        self.router.create_pool("default", place(PLACE), store).await.expect("a pool");
+        self.router
+            .create_pool("default", place(PLACE), store)
+            .await
+            .expect("a pool");
     }
 }
 
@@ -228,7 +249,10 @@ pub fn check_block_error(error: &BlockError, kinds: &[BlockKind]) {
 
 /// Prints a test's figures, and writes them as JSON where `VPOOL_REPORTS` says.
 pub fn report(test: &str, figures: &[(&str, u64)]) {
-    let lines: Vec<String> = figures.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
+    let lines: Vec<String> = figures
+        .iter()
+        .map(|(name, value)| format!("\"{name}\": {value}"))
+        .collect();
     let json = format!("{{\"test\": \"{test}\", {}}}", lines.join(", "));
     println!("{json}");
     if let Ok(directory) = std::env::var("VPOOL_REPORTS") {

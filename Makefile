@@ -1,0 +1,50 @@
+# vPool: `make run` and `make test` do everything, set-up included; both are quick the second time.
+
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/vpool-target
+CARGO := cargo
+DATA ?= data
+
+.PHONY: run build test bench bench-full soak planted fuzz loom docs audit lint
+
+run: build ## build and start a one-host grid on ./data
+	$(CARGO_TARGET_DIR)/debug/vpoold dev --data-dir $(DATA)
+
+build:
+	@scripts/setup.sh build
+	$(CARGO) build --locked --workspace
+
+test: ## all tests
+	@scripts/setup.sh test
+	$(CARGO) build --locked --workspace
+	$(CARGO) nextest run --locked --workspace
+	$(CARGO) test --locked --workspace --doc --quiet
+	router/commit/loom.sh
+
+bench: build ## the bench table, quick form
+	$(CARGO_TARGET_DIR)/debug/bench --quick
+
+bench-full: build
+	$(CARGO_TARGET_DIR)/debug/bench
+
+soak: build ## the same tests, more seeds
+	VPOOL_SEEDS=$${VPOOL_SEEDS:-20000} $(CARGO) nextest run --locked -p vpool-engine -E 'test(every_end)'
+	VPOOL_CYCLES=$${VPOOL_CYCLES:-200} VPOOL_REPORTS=1 $(CARGO) nextest run --locked -p vpool-tests -E 'binary(kill)'
+
+planted: ## each planted bug must be caught
+	tests/planted.sh
+
+fuzz: ## every fuzz target for SECONDS
+	tests/fuzz/run.sh $${SECONDS_EACH:-45}
+
+loom:
+	router/commit/loom.sh
+
+docs:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+audit: ## with advisories, where their database can be reached
+	$(CARGO) deny --locked check

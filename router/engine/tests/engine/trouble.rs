@@ -1,0 +1,8 @@
+//! Trouble: failing syncs, full disks, long outages, rotten bits, altered objects, odd shapes.
+
+mod outage;
+mod rot;
+mod shapes;
+mod space;
+mod sync;
+mod tamper;

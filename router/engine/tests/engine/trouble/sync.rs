@@ -1,0 +1,208 @@
+//! T9: a sync that fails poisons its journal for good; only a restart goes on, from what is durable.
+
+use std::time::Duration;
+
+use vpool_block::{BlockDevice, BlockError, ErrorKind};
+use vpool_engine::vdisk::device::Device;
+use vpool_host::sim::{Call, Dice, Fault};
+
+use crate::bytes::{Bytes, image, step};
+use crate::rig::{Life, Rig, check_block_error, report, seeds};
+
+const NAMES: [&str; 2] = ["a", "b"];
+const SIZES: [u64; 2] = [256 << 10, 300 * 512];
+const LONG: Duration = Duration::from_secs(3600);
+
+/// What was seen of one failure.
+#[derive(Default)]
+struct Seen {
+    refused: u64,
+    acknowledged_after: u64,
+    reads_after: u64,
+}
+
+async fn attach(life: &Life, models: &mut [Bytes]) -> Vec<Device> {
+    let mut devices = Vec::new();
+    for (name, model) in NAMES.iter().zip(models) {
+        let device = life.router.device(name).await.expect("attach");
+        let at_least = model.flushed.max(model.shipped);
+        model.check_prefix(&image(&device).await, at_least);
+        devices.push(device);
+    }
+    devices
+}
+
+async fn make(life: &Life, dice: &mut Dice) {
+    life.create_pool().await;
+    for (name, size) in NAMES.iter().zip(SIZES) {
+        life.router
+            .create_disk(None, name, size, dice.chance(30))
+            .await
+            .expect("a disk");
+    }
+}
+
+/// Works on both disks until a request fails.
+async fn work(
+    devices: &[Device],
+    models: &mut [Bytes],
+    dice: &mut Dice,
+    steps: u64,
+) -> Option<BlockError> {
+    for _ in 0..steps {
+        let disk = dice.below(2) as usize;
+        let step = tokio::time::timeout(LONG, step(&devices[disk], &mut models[disk], dice));
+        if let Err(error) = step.await.expect("no request hangs") {
+            return Some(error);
+        }
+    }
+    None
+}
+
+/// After the failure: every change and flush of every disk of the journal is refused.
+async fn refused(devices: &[Device], models: &[Bytes], dice: &mut Dice, seen: &mut Seen) {
+    for attempt in 0..40 {
+        let disk = dice.below(2) as usize;
+        let (device, model) = (&devices[disk], &models[disk]);
+        let offset = dice.below(model.size - 8192);
+        let request = async {
+            match attempt % 4 {
+                0 => device.flush().await,
+                1 => device.write(offset, &[7; 4096]).await,
+                2 => device.discard(offset, 8192).await,
+                _ => {
+                    let mut bytes = vec![0; 4096];
+                    let read = device.read(offset, &mut bytes).await;
+                    if read.is_ok() {
+                        model.check_live(offset, &bytes);
+                        seen.reads_after += 1;
+                    }
+                    return;
+                }
+            }
+            .map_or_else(
+                |error| {
+                    check_block_error(&error, &[ErrorKind::Io]);
+                    assert!(error.to_string().contains("journal"), "{error}");
+                    seen.refused += 1;
+                },
+                |()| seen.acknowledged_after += 1,
+            );
+        };
+        tokio::time::timeout(LONG, request)
+            .await
+            .expect("nothing hangs on a poisoned journal");
+        if attempt % 8 == 7 {
+            tokio::time::sleep(Duration::from_secs(dice.below(90))).await;
+        }
+    }
+}
+
+fn play(seed: u64, seen: &mut Seen) -> bool {
+    let mut rig = Rig::new(seed);
+    let mut dice = Dice::new(seed, "t9");
+    let mut models = vec![Bytes::new(1, SIZES[0]), Bytes::new(2, SIZES[1])];
+    let disk = rig.host.disk().clone();
+    let again = dice.chance(50);
+    let (models_ref, dice_ref) = (&mut models, &mut dice);
+    let failed = rig.live(|life| async move {
+        let (models, dice) = (models_ref, dice_ref);
+        make(&life, dice).await;
+        let devices = attach(&life, models).await;
+        let steps = 1 + dice.below(60);
+        assert!(
+            work(&devices, models, dice, steps).await.is_none(),
+            "no fault yet"
+        );
+        if dice.chance(30) {
+            life.router.sync_pool("default").await.expect("sync");
+            for model in models.iter_mut() {
+                model.shipped = model.ops.len();
+            }
+        }
+        let fault = Fault::io(Call::Sync).on("journal").skip(dice.below(5));
+        disk.inject(if again { fault } else { fault.count(1) });
+        let Some(error) = work(&devices, models, dice, 400).await else {
+            return false;
+        };
+        check_block_error(&error, &[ErrorKind::Io]);
+        refused(&devices, models, dice, seen).await;
+        let status = &life.router.pools()[0];
+        let why = status
+            .error
+            .clone()
+            .expect("the pool says why it takes no writes");
+        assert!(why.contains("restart"), "{why}");
+        if dice.chance(30) {
+            let closing = life.router.shutdown(Duration::from_secs(20));
+            let closed = tokio::time::timeout(LONG, closing)
+                .await
+                .expect("shutdown ends");
+            assert!(
+                closed.is_err(),
+                "what cannot be made durable is not said to be closed"
+            );
+        }
+        true
+    });
+    if dice.chance(50) {
+        rig.host.kill();
+    } else {
+        rig.host.crash();
+    }
+    // Where the device still fails, the restart goes by what is on it, and fails at its first sync.
+    if again && dice.chance(50) {
+        let models = &mut models;
+        let dice = &mut dice;
+        rig.live(|life| async move {
+            let devices = attach(&life, models).await;
+            let error = work(&devices, models, dice, 400)
+                .await
+                .expect("the device still fails");
+            check_block_error(&error, &[ErrorKind::Io]);
+        });
+        rig.host.crash();
+    }
+    rig.host.disk().clear_faults();
+    rig.live(|life| async move {
+        let devices = attach(&life, &mut models).await;
+        let error = work(&devices, &mut models, &mut dice, 40).await;
+        assert!(error.is_none(), "after the restart all is well: {error:?}");
+        life.router.sync_pool("default").await.expect("sync");
+        for (device, model) in devices.iter().zip(&mut models) {
+            let ops = model.ops.len();
+            model.check_prefix(&image(device).await, ops);
+        }
+    });
+    assert_eq!(rig.store().reused_names(), [], "P3");
+    failed
+}
+
+#[test]
+fn t9_a_failed_sync_poisons_the_journal_until_a_restart() {
+    let (mut cases, mut failures, mut seen) = (0, 0, Seen::default());
+    for seed in seeds(120) {
+        println!("seed {seed}");
+        cases += 1;
+        failures += u64::from(play(seed, &mut seen));
+    }
+    report(
+        "t9_sync_errors",
+        &[
+            ("cases", cases),
+            ("sync_failures_met", failures),
+            ("requests_refused_after", seen.refused),
+            ("acknowledged_after", seen.acknowledged_after),
+            ("reads_served_after", seen.reads_after),
+            ("violations", seen.acknowledged_after),
+        ],
+    );
+    assert_eq!(
+        seen.acknowledged_after, 0,
+        "nothing is acknowledged after a failed sync"
+    );
+    assert!(
+        failures * 2 > cases,
+        "the fault is met in most seeds: {failures} of {cases}"
+    );
+}

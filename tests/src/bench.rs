@@ -1,0 +1,1 @@
+//! fio against vPool and its peers.
