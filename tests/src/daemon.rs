@@ -26,26 +26,27 @@ const KILL: i32 = 9;
 
 /// The target directory that this program was built into.
 pub fn target_dir() -> anyhow::Result<PathBuf> {
+    let profile = profile_dir()?;
+    let target = profile.parent().unwrap_or(&profile);
+    Ok(target.to_owned())
+}
+
+/// `debug` or the like in it: where this program lies, or above its `deps`.
+fn profile_dir() -> anyhow::Result<PathBuf> {
     let exe = std::env::current_exe().context("find this program")?;
-    let target = exe
-        .ancestors()
-        .find(|path| path.join("CACHEDIR.TAG").exists())
-        .or_else(|| exe.parent());
-    Ok(target.context("a program lies in a directory")?.to_owned())
+    let directory = exe.parent().context("a program lies in a directory")?;
+    Ok(match directory.parent() {
+        Some(above) if directory.ends_with("deps") => above.to_owned(),
+        _ => directory.to_owned(),
+    })
 }
 
 fn program(name: &str) -> anyhow::Result<PathBuf> {
-    let path = match std::env::var_os("VPOOL_BIN_DIR") {
-        Some(directory) => PathBuf::from(directory).join(name),
-        None => {
-            let exe = std::env::current_exe().context("find this program")?;
-            let above = exe.ancestors().skip(1).take(2);
-            let mut candidates = above.map(|directory| directory.join(name));
-            candidates
-                .find(|path| path.exists())
-                .unwrap_or_else(|| exe.with_file_name(name))
-        }
+    let directory = match std::env::var_os("VPOOL_BIN_DIR") {
+        Some(directory) => PathBuf::from(directory),
+        None => profile_dir()?,
     };
+    let path = directory.join(name);
     ensure!(
         path.exists(),
         "{} is missing: `cargo build -p vpoold -p vpool-cli` first, or set VPOOL_BIN_DIR",

@@ -6,6 +6,10 @@
 //! `VPOOL_CYCLES` is the number of cycles of each test (25), `VPOOL_SEED` the seed of what is
 //! drawn: lengths of lives, journal sizes, requests. Timing is the machine's, so a seed
 //! repeats a run only roughly.
+#![expect(
+    clippy::print_stdout,
+    reason = "figures of a test, shown where asked for"
+)]
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Mutex;

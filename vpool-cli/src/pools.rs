@@ -119,6 +119,7 @@ fn state(pool: &Pool) -> String {
     match (&pool.error, &pool.store) {
         (Some(_), _) => "FAILED".to_owned(),
         (None, Some(store)) if store.state == StoreState::Down => "store down".to_owned(),
+        (None, Some(store)) if store.trouble.is_some() => "store fails".to_owned(),
         (None, _) => "up".to_owned(),
     }
 }
@@ -193,6 +194,7 @@ fn one(pool: &Pool) -> String {
             ("sent", format(store.sent_bytes)),
             ("received", format(store.received_bytes)),
         ]);
+        fields.extend(store.trouble.clone().map(|trouble| ("trouble", trouble)));
     }
     fields.extend(pool.error.clone().map(|error| ("error", error)));
     lines(&fields)

@@ -116,6 +116,9 @@ pub struct StoreCounts {
     pub sent_bytes: u64,
     /// Bytes of objects received.
     pub received_bytes: u64,
+    /// What is wrong with it now: the last failure that no success has followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 #[cfg(test)]

@@ -243,16 +243,17 @@ impl Bucket<'_> {
         }
     }
 
-    /// The newest stream record of a disk in a generation: epochs are asked for one by one,
+    /// The newest stream record of a disk in a generation, above an epoch: epochs are asked for one by one,
     /// past as many absent ones as openings may leave behind.
     pub async fn newest_stream(
         &self,
         secrets: &PoolSecrets,
         disk: DiskId,
         generation: Generation,
+        above: Epoch,
     ) -> Result<Option<StreamRecord>> {
         let mut newest: Option<StreamRecord> = None;
-        let mut from = 1u64;
+        let mut from = above.0 + 1;
         loop {
             let epochs: Vec<u64> = (from..from + limits::ABSENT_EPOCHS).collect();
             let mut found = None;

@@ -10,6 +10,10 @@ pub const BLOCK: usize = vpool_format::BLOCK_BYTES;
 /// The same as a small number.
 pub const BLOCK_U32: u32 = 4096;
 
+/// Where the groups of an extent begin: behind the header and its copy. One rotten block does
+/// not take an extent with it.
+pub const FIRST_GROUP_BLOCK: u32 = 2;
+
 /// Blocks in an extent, its header included (8 MiB). A daemon always uses this value: an
 /// existing journal is read by it.
 pub const EXTENT_BLOCKS: u32 = 2048;
@@ -19,6 +23,9 @@ pub const CONTROL_BLOCKS: u32 = 16;
 
 /// The last ready extents of a pool, kept for control records.
 pub const CONTROL_EXTENTS: usize = 1;
+
+/// A journal without one ready extent may grow by so many beyond its share.
+pub const EMERGENCY_EXTENTS: u32 = 8;
 
 /// At least so many extents are kept ready: an eighth of the journal within these bounds.
 pub const READY_EXTENTS_MIN: (usize, usize) = (3, 16);
@@ -92,6 +99,9 @@ pub const VERIFY_TRIES: u32 = 5;
 /// And so long apart.
 pub const VERIFY_PAUSE: Duration = Duration::from_millis(20);
 
+/// An object that must be there and is not is asked for again after this time.
+pub const MISSING_PAUSE: Duration = Duration::from_millis(500);
+
 /// Pieces looked up at once for one request.
 pub const PIECES_MAX: usize = 1 << 16;
 
@@ -106,6 +116,18 @@ const _: () = assert!(BLOCK_U32 as usize == BLOCK);
 
 /// While a pool ships, its claim is looked at this often at the least.
 pub const CLAIM_CHECK: Duration = Duration::from_secs(15);
+
+/// A frontier that found no room in the journal is logged again after this time.
+pub const FRONTIER_RETRY: Duration = Duration::from_millis(100);
+
+/// Segments of map nodes of one merge in memory at most.
+pub const NODE_FLIGHTS_MAX: usize = 4;
+
+/// What is fetched ahead is fetched so many bytes at a time.
+pub const FETCH_WINDOW_BYTES: u64 = 4 << 20;
+
+/// A client's wish to have a range fetched ahead is heard so far.
+pub const PREFETCH_BYTES_MAX: u64 = 64 << 20;
 
 /// A journal has at least so many extents, whatever it is set to.
 pub const JOURNAL_EXTENTS_MIN: u64 = 8;

@@ -1,6 +1,7 @@
 //! A pool on this host: its store, journal, caches, keys, and the slots that its disks share.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -208,9 +209,9 @@ impl Pool {
     }
 
     /// Puts an object until it is there, however long the store is away (P8). A put whose
-    /// answer was lost is repeated with the same bytes. Other bytes under the name mean that
+    /// answer was lost is repeated with the same bytes. `given_up` ends the trying. Other bytes under the name mean that
     /// somebody else writes as this stream: nothing more may be shipped.
-    pub async fn put_for_ever(&self, key: &Key, body: Bytes) -> Result<()> {
+    pub async fn put_for_ever(&self, key: &Key, body: Bytes, given_up: &AtomicBool) -> Result<()> {
         let mut pause = Duration::from_millis(100);
         loop {
             match self.store.put(key, body.clone()).await {
@@ -224,6 +225,12 @@ impl Pool {
                              claim ({error})",
                             self.name, self.name
                         ),
+                    ));
+                }
+                Err(_) if given_up.load(Ordering::Acquire) => {
+                    return Err(Error::new(
+                        ErrorKind::ShuttingDown,
+                        format!("object {key} is not stored any more: its disk is gone"),
                     ));
                 }
                 Err(error) => {

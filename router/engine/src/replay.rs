@@ -14,7 +14,7 @@ use vpool_format::names::Name;
 use vpool_format::segment::{IndexPage, PAGE_SEALED_BYTES, SubCut, Trailer};
 use vpool_format::{FormatErrorKind, SegmentNo};
 use vpool_map::Pending;
-use vpool_object::{Key, ObjectStore, Tail};
+use vpool_object::{ErrorKind as StoreKind, Key, ObjectStore, Tail};
 use vpool_seal::PageContext;
 
 use crate::chunks::{Lineage, object_key, read_error, with_patience};
@@ -55,9 +55,16 @@ pub async fn read_index(
     let mut wanted = limits::TAIL_READ_BYTES;
     let mut tries = 1;
     loop {
-        let tail = with_patience(PATIENCE, || store.get_tail(&key, wanted))
-            .await
-            .map_err(|error| read_error(lineage, &key, &error))?;
+        let tail = match with_patience(PATIENCE, || store.get_tail(&key, wanted)).await {
+            Ok(tail) => tail,
+            // It is named, so it is there: the store lags, or has lost it.
+            Err(error) if error.kind() == StoreKind::NotFound && tries < limits::VERIFY_TRIES => {
+                tries += 1;
+                tokio::time::sleep(limits::MISSING_PAUSE).await;
+                continue;
+            }
+            Err(error) => return Err(read_error(lineage, &key, &error)),
+        };
         match decode(lineage, stream, segment, &tail) {
             Ok(index) => return Ok(index),
             Err(Problem::NeedMore(bytes)) if bytes > wanted && bytes <= tail.object_bytes => {

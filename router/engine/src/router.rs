@@ -80,6 +80,7 @@ pub struct Router {
     pools: RwLock<BTreeMap<PoolId, Arc<OpenPool>>>,
     /// One change of the set of pools or disks at a time.
     changes: tokio::sync::Mutex<()>,
+    closing: std::sync::atomic::AtomicBool,
 }
 
 /// A pool with its disks.
@@ -194,6 +195,7 @@ impl Router {
             shares: Arc::new(JournalShares::new(extents)),
             pools: RwLock::default(),
             changes: tokio::sync::Mutex::new(()),
+            closing: std::sync::atomic::AtomicBool::new(false),
         }))
     }
 
@@ -296,6 +298,7 @@ impl Router {
     /// Closes everything: completes what was accepted, ships for at most `limit`, keeps the rest
     /// in the journal.
     pub async fn shutdown(&self, limit: Duration) -> Result<()> {
+        self.closing.store(true, Ordering::Release);
         let _changes = self.changes.lock().await;
         let pools: Vec<Arc<OpenPool>> = self.pools.read().values().cloned().collect();
         let mut closing = Vec::new();
@@ -303,8 +306,9 @@ impl Router {
             let slots: Vec<Arc<Slot>> = open.disks.read().values().cloned().collect();
             for slot in slots {
                 closing.push(async move {
-                    let disk = slot.opened.lock().await.take();
-                    match disk {
+                    // Held until it is closed: nobody opens it a second time meanwhile.
+                    let mut opened = slot.opened.lock().await;
+                    match opened.take() {
                         Some(disk) => disk.close(limit).await.map(|_| ()),
                         None => Ok(()),
                     }

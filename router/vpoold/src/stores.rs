@@ -1,14 +1,16 @@
 //! Object stores as pools use them: the bare store, and around it what makes it bearable.
 //!
 //! ```text
-//! engine ─▶ retry ─▶ breaker ─▶ limit ─▶ metrics ─▶ timeout ─▶ the store
-//!           waits     refuses    waits     counts     gives up
-//!           without   while it   for a     what was   what hangs
-//!           a slot    is down    slot      sent
+//! engine ─▶ trouble ─▶ retry ─▶ breaker ─▶ limit ─▶ metrics ─▶ timeout ─▶ the store
+//!           remembers   waits     refuses    waits     counts     gives up
+//!           what is     without   while it   for a     what was   what hangs
+//!           wrong now   a slot    is down    slot      sent
 //! ```
 //!
 //! Owns: that order, its settings, opening a store by its location. Does not own: the
 //! decorators (`vpool-object`), the clients (`vpool-object`, `vpool-s3`).
+
+mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +27,7 @@ use vpool_object::{ErrorKind, ObjectStore, Result};
 use vpool_s3::{Addressing, S3Config, S3Store};
 
 use crate::location::url;
+use trouble::TroubleStore;
 
 /// The engine asks again for as long as it must, with the journal to wait in; here only
 /// what passes by itself is bridged.
@@ -51,6 +54,7 @@ pub(crate) enum Purpose {
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     bare: Arc<dyn ObjectStore>,
+    trouble: Arc<TroubleStore>,
     retry: Arc<RetryStore>,
     breaker: Arc<BreakerStore>,
     metrics: Arc<MetricsStore>,
@@ -84,8 +88,10 @@ impl Store {
         let limit = Arc::new(LimitStore::new(metrics.clone(), LimitOptions::default()));
         let breaker = Arc::new(BreakerStore::new(limit, BreakerOptions::default()));
         let retry = Arc::new(RetryStore::new(breaker.clone(), RETRIES, seed));
+        let trouble = Arc::new(TroubleStore::new(retry.clone()));
         Store {
             bare,
+            trouble,
             retry,
             breaker,
             metrics,
@@ -94,7 +100,7 @@ impl Store {
 
     /// For the engine.
     pub(crate) fn decorated(&self) -> Arc<dyn ObjectStore> {
-        self.retry.clone()
+        self.trouble.clone()
     }
 
     /// Without decorators, to be tried out.
@@ -116,6 +122,7 @@ impl Store {
             requests: metrics.requests(),
             errors: sum(|one| one.error_count() - one.errors_of(ErrorKind::NotFound)),
             retries: self.retry.status().retries,
+            trouble: self.trouble.trouble(),
             sent_bytes: sum(|one| one.sent_bytes),
             received_bytes: sum(|one| one.received_bytes),
         }
@@ -182,6 +189,8 @@ mod tests {
         }
         let counts = store.counts();
         assert_eq!(counts.state, StoreState::Down);
+        let trouble = counts.trouble.clone();
+        assert!(trouble.is_some_and(|trouble| trouble.contains("a/20")));
         assert!(
             counts.errors < 20,
             "the breaker lets trials through only: {counts:?}"
@@ -192,6 +201,7 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(30)).await;
         engine.put(&key(1), Bytes::new()).await.expect("it is back");
         assert_eq!(store.counts().state, StoreState::Up);
+        assert_eq!(store.counts().trouble, None);
         let absent = engine.get(&key(99)).await.expect_err("never put");
         assert_eq!(absent.kind(), ErrorKind::NotFound);
         assert_eq!(

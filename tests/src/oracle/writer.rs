@@ -298,8 +298,10 @@ impl Oracle {
     /// Takes one answer; whether the connections are still there.
     fn complete(&mut self, client: &Client) -> anyhow::Result<bool> {
         let ended = match client.next()? {
-            Incoming::Completion(completion) if self.take(completion)? => return Ok(true),
-            Incoming::Completion(_) => 0,
+            Incoming::Completion(completion) => match self.take(completion)? {
+                true => return Ok(true),
+                false => 0,
+            },
             Incoming::Ended(error) if is_end(&error) => 1,
             Incoming::Ended(error) => return Err(error).context("receive a reply"),
         };

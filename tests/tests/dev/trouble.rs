@@ -5,8 +5,10 @@ use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
 
-use super::{Place, qemu};
+use super::{Place, qemu, run};
 
 #[test]
 fn a_second_daemon_is_refused() -> anyhow::Result<()> {
@@ -157,9 +159,9 @@ fn a_disk_in_use_is_not_deleted() -> anyhow::Result<()> {
     );
     drop(client);
     // The daemon learns of it by itself, soon: the deletion is refused until then.
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     while place.vpool(&["disk", "delete", "demo", "--yes"])?.code != 0 {
-        assert!(std::time::Instant::now() < deadline, "{}", place.log());
+        assert!(Instant::now() < deadline, "{}", place.log());
     }
     Ok(())
 }
@@ -276,4 +278,94 @@ fn flip_in_journal(place: &Place, pattern: u8) -> anyhow::Result<()> {
         }
     }
     anyhow::bail!("no journal holds a block of {pattern:#x}")
+}
+
+/// A small file system in memory; taken away at the end.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// `None`, with the reason printed, where this user may not mount; with `CI=true` nothing
+    /// is left out.
+    fn mount(path: &Path, mib: u32) -> Option<SmallDisk> {
+        let size = format!("size={mib}M");
+        let done = run(Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(path));
+        if done.is_ok_and(|done| done.code == 0) {
+            return Some(SmallDisk(path.to_owned()));
+        }
+        let remedy = "mounting needs root";
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{remedy}");
+        #[expect(clippy::print_stderr, reason = "a test left out says so")]
+        {
+            eprintln!("SKIPPED: {remedy}");
+        }
+        None
+    }
+
+    fn grow(&self, mib: u32) -> anyhow::Result<()> {
+        let options = format!("remount,size={mib}M");
+        let done = run(Command::new("mount").args(["-o", &options]).arg(&self.0))?;
+        anyhow::ensure!(done.code == 0, "{done:?}");
+        Ok(())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // What is left of it is in memory and small.
+        let _done = run(Command::new("umount").arg("--lazy").arg(&self.0));
+    }
+}
+
+#[test]
+fn a_full_disk_makes_writers_wait_and_loses_nothing() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    if !qemu::installed() {
+        return Ok(());
+    }
+    let Some(disk) = SmallDisk::mount(place.data(), 320) else {
+        return Ok(());
+    };
+    let daemon = place.start()?;
+    let uri = place.uri("demo");
+    // Twice what there is room for; random bytes, so that nothing shrinks.
+    let image = place.beside("image");
+    let mut random = fs::File::open("/dev/urandom")?.take(512 << 20);
+    std::io::copy(&mut random, &mut fs::File::create(&image)?)?;
+    let mut writer = Command::new("qemu-img")
+        .args(["convert", "-n", "-f", "raw", "-O", "raw"])
+        .arg(&image)
+        .arg(&uri)
+        .spawn()?;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let pool = place.vpool_ok(&["pool", "show", "default"])?;
+        if pool.contains("No space left") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{pool}\n{}", place.log());
+        anyhow::ensure!(
+            writer.try_wait()?.is_none(),
+            "the writer ended: {}",
+            place.log()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    disk.grow(2048)?;
+    anyhow::ensure!(
+        writer.wait()?.success(),
+        "a writer that waited failed: {}",
+        place.log()
+    );
+    daemon.kill()?;
+    let _daemon = place.start()?;
+    let compare = run(Command::new("qemu-img")
+        .args(["compare", "-f", "raw", "-F", "raw"])
+        .arg(&image)
+        .arg(place.uri("demo")))?;
+    // The disk is larger than the image: equal up to the image's end, zeroes behind.
+    anyhow::ensure!(compare.code == 0, "{compare:?}");
+    assert!(!place.log().contains("panic"), "{}", place.log());
+    Ok(())
 }

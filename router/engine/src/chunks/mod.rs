@@ -178,11 +178,17 @@ impl Chunks {
         lineage: &Lineage,
         chunks: &[Chunk],
     ) -> Result<Vec<Bytes>> {
-        let mut answers = Vec::with_capacity(chunks.len());
-        let mut missing = Vec::new();
+        let mut cached = Vec::with_capacity(chunks.len());
         for chunk in chunks {
             let key = lineage.key(&chunk.address)?;
-            if let Some(bytes) = self.cache.get(&key, &lineage.keys).await {
+            cached.push((key, self.cache.get(&key, &lineage.keys).await));
+        }
+        // From here to the start of the flights nothing is awaited: a flight that is joined by
+        // others is always flown, whatever becomes of this caller.
+        let mut answers = Vec::with_capacity(chunks.len());
+        let mut missing = Vec::new();
+        for (chunk, (key, bytes)) in chunks.iter().zip(cached) {
+            if let Some(bytes) = bytes {
                 answers.push(Err(bytes));
                 continue;
             }
@@ -190,14 +196,14 @@ impl Chunks {
             let (receiver, wanted) =
                 self.join(key, chunk.address, chunk.hint, Content::Data, raw_bytes);
             missing.extend(wanted);
-            answers.push(Ok(receiver));
+            answers.push(Ok((key, receiver)));
         }
         self.start(lineage, missing);
         let mut fetched = Vec::with_capacity(answers.len());
         for answer in answers {
             fetched.push(match answer {
                 Err(bytes) => bytes,
-                Ok(receiver) => wait(receiver).await?,
+                Ok((key, receiver)) => self.wait(key, receiver).await?,
             });
         }
         Ok(fetched)
@@ -214,7 +220,7 @@ impl Chunks {
         let raw_bytes = hint.stored_bytes.saturating_sub(TAG_BYTES_U32);
         let (receiver, wanted) = self.join(key, *address, *hint, Content::MapNode, raw_bytes);
         self.start(lineage, wanted.into_iter().collect());
-        wait(receiver).await
+        self.wait(key, receiver).await
     }
 
     /// Joins the flight of a chunk, or opens one.
@@ -243,6 +249,25 @@ impl Chunks {
                 answer,
             }),
         )
+    }
+
+    async fn wait(&self, key: ChunkKey, mut receiver: watch::Receiver<Answer>) -> Result<Bytes> {
+        if let Ok(answer) = receiver.wait_for(Option::is_some).await {
+            return answer.clone().expect("it was waited for");
+        }
+        // The task that flew it died. The next reader starts a new flight.
+        let mut flights = self.flights.lock();
+        if flights
+            .get(&key)
+            .is_some_and(|flight| flight.same_channel(&receiver))
+        {
+            flights.remove(&key);
+        }
+        let what = format!(
+            "the fetch of chunk {} of stream {} was cut off",
+            key.slot, key.uid
+        );
+        Err(Error::new(ErrorKind::Unavailable, what))
     }
 
     /// Fetches what is wanted in tasks of its own: who asked may go away, others may wait.
@@ -431,17 +456,6 @@ pub fn open_chunk(
                 .ok()?;
             Some(plain)
         }
-    }
-}
-
-async fn wait(mut receiver: watch::Receiver<Answer>) -> Result<Bytes> {
-    let answer = receiver.wait_for(Option::is_some).await;
-    match answer {
-        Ok(answer) => answer.clone().expect("it was waited for"),
-        Err(_) => Err(Error::new(
-            ErrorKind::ShuttingDown,
-            "the pool is being closed",
-        )),
     }
 }
 

@@ -81,7 +81,11 @@ impl Salts {
             .ok()
             .flatten();
         if let Some(salt) = kept.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
-            self.known.lock().insert(key, salt);
+            let mut known = self.known.lock();
+            if known.len() >= COUNT_MAX {
+                known.pop_first();
+            }
+            known.insert(key, salt);
             return Ok(salt);
         }
         let index = replay::read_index(store, lineage, &stream, address.segment).await?;

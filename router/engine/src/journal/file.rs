@@ -39,6 +39,24 @@ pub struct FoundExtent {
     pub header: ExtentHeader,
 }
 
+/// An extent taken by a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// Where it is.
+    pub slot: SlotIndex,
+    /// How often this place has been used.
+    pub lap: u64,
+    /// It was one of the last: for control records only.
+    pub reserved: bool,
+}
+
+/// The header of an extent, from whichever of its two copies is whole.
+fn read_header(blocks: &[u8; 2 * limits::BLOCK]) -> Option<ExtentHeader> {
+    let (first, second) = blocks.split_at(limits::BLOCK);
+    let copies = [ExtentHeader::decode(first), ExtentHeader::decode(second)];
+    copies.into_iter().flatten().max_by_key(|header| header.lap)
+}
+
 /// Why the journal takes no more writes.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
@@ -125,16 +143,16 @@ impl Journal {
             laps: vec![0; places as usize],
             ..Extents::default()
         };
-        let mut block = [0u8; limits::BLOCK];
+        let mut blocks = [0u8; 2 * limits::BLOCK];
         for slot in 0..places {
-            file.read_at(&mut block, u64::from(slot) * extent_bytes)
+            file.read_at(&mut blocks, u64::from(slot) * extent_bytes)
                 .map_err(|e| fail("read an extent's header", &e))?;
-            match ExtentHeader::decode(&block) {
-                Ok(header) if header.pool == pool => {
+            match read_header(&blocks) {
+                Some(header) if header.pool == pool => {
                     state.laps[slot as usize] = header.lap;
                     found.push(FoundExtent { slot, header });
                 }
-                Ok(header) => {
+                Some(header) => {
                     return Err(Error::new(
                         ErrorKind::Conflict,
                         format!(
@@ -146,10 +164,10 @@ impl Journal {
                     ));
                 }
                 // Zeroed and never used, or torn while it was taken: nothing durable is in it.
-                Err(_) => state.ready.push_back(slot),
+                None => state.ready.push_back(slot),
             }
         }
-        let places_max = shares.extents_max().max(places);
+        let places_max = shares.extents_max().max(places) + limits::EMERGENCY_EXTENTS;
         let share = shares.join(places);
         let journal = Arc::new(Journal {
             host: host.clone(),
@@ -225,14 +243,19 @@ impl Journal {
 
     /// Takes a ready extent and its next lap, if there is one. `control` may take the last ones,
     /// which are kept so that a frontier can always be written and space comes back.
-    pub fn take(self: &Arc<Self>, control: bool) -> Option<(SlotIndex, u64)> {
+    pub fn take(self: &Arc<Self>, control: bool) -> Option<Taken> {
         let mut state = self.state.lock();
         self.reap(&mut state);
         let reserve = if control { 0 } else { limits::CONTROL_EXTENTS };
+        let reserved = state.ready.len() <= limits::CONTROL_EXTENTS;
         let taken = (state.ready.len() > reserve).then(|| {
             let slot = state.ready.pop_front().expect("longer than the reserve");
             state.laps[slot as usize] += 1;
-            (slot, state.laps[slot as usize])
+            Taken {
+                slot,
+                lap: state.laps[slot as usize],
+                reserved,
+            }
         });
         drop(state);
         self.make_room();
@@ -316,12 +339,13 @@ impl Journal {
                     tracing::warn!(journal = %self.path.display(), %error,
                         "the journal cannot grow; writers wait for space in it");
                     tokio::time::sleep(Duration::from_secs(1)).await;
-                    break;
+                    self.state.lock().preparing = false;
+                    self.room.notify_waiters();
+                    return;
                 }
             }
         }
         self.state.lock().preparing = false;
-        self.room.notify_waiters();
     }
 
     /// How many extents should be ready: as many as are in use, within bounds.
@@ -350,8 +374,14 @@ impl Journal {
         let ahead = self.ready_wanted(&state);
         let mut batch = Vec::new();
         while state.ready.len() + batch.len() < ahead && batch.len() < limits::PREPARE_BATCH {
+            // Without a single ready extent no frontier could be logged and no space come back: a
+            // few may be made beyond the share, and only control records get the last one.
+            let last_resort = state.ready.is_empty() && batch.is_empty();
             if !self.shares.take(self.share) {
-                break;
+                if !last_resort {
+                    break;
+                }
+                self.shares.take_beyond(self.share);
             }
             match state.absent.pop() {
                 Some(slot) => batch.push(slot),

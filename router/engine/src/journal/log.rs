@@ -16,8 +16,8 @@ use vpool_format::journal::{ExtentHeader, GroupEncoder, RecordHeader, RecordKind
 use vpool_format::{DiskId, Epoch, Seq, StreamUid};
 use vpool_seal::{DiskKeys, ExtentKey};
 
-use super::file::{Journal, SlotIndex};
-use crate::error::Result;
+use super::file::{Journal, SlotIndex, Taken};
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 
 /// One change that is to be logged. `payload` is empty for discards and zeroes; for a write its
@@ -126,12 +126,15 @@ pub struct Log {
     current: Option<Current>,
     /// The use of an extent that holds the newest frontier: it stays until a newer one is logged.
     frontier_in: Option<u64>,
+    shut: bool,
 }
 
 #[derive(Debug)]
 struct Current {
     block: u32,
     group: u64,
+    /// Takes control records only.
+    reserved: bool,
 }
 
 /// What [`Log::append`] did.
@@ -171,6 +174,7 @@ impl Log {
             spans,
             current: None,
             frontier_in: None,
+            shut: false,
         }
     }
 
@@ -209,15 +213,21 @@ impl Log {
             changes: 0,
             bytes_of_next: done_bytes,
         };
+        self.check_open()?;
+        self.journal.check_healthy()?;
         while progress.changes < changes.len() {
-            if !self.ensure_extent(false)? {
-                break;
-            }
             let before = progress;
-            self.append_group(changes, &mut progress, durable, false, placed)?;
-            if progress == before {
-                // The extent has no room for even one block of data: the next one is taken.
-                self.current = None;
+            if self
+                .current
+                .as_ref()
+                .is_some_and(|current| !current.reserved)
+            {
+                self.append_group(changes, &mut progress, durable, false, placed)?;
+            }
+            // No room for even one block of data: the next extent is taken. If there is none, the
+            // present one stays current: its last blocks are for the frontier.
+            if progress == before && !self.next_extent(false)? {
+                break;
             }
         }
         Ok(progress)
@@ -226,7 +236,8 @@ impl Log {
     /// Logs a record about the log itself (base, frontier, mark), which takes no sequence.
     /// `false` if there is no room, although some is kept for these.
     pub fn append_control(&mut self, kind: RecordKind, body: &[u8], durable: Seq) -> Result<bool> {
-        if !self.ensure_extent(true)? {
+        self.journal.check_healthy()?;
+        if self.current.is_none() && !self.next_extent(true)? {
             return Ok(false);
         }
         let change = Change {
@@ -244,8 +255,7 @@ impl Log {
             self.note_frontier(kind);
             return Ok(true);
         }
-        self.current = None;
-        if !self.ensure_extent(true)? {
+        if !self.next_extent(true)? {
             return Ok(false);
         }
         self.append_group(&[change], &mut progress, durable, true, &mut Vec::new())?;
@@ -291,12 +301,27 @@ impl Log {
         self.trim(Seq(u64::MAX))
     }
 
-    fn ensure_extent(&mut self, control: bool) -> Result<bool> {
-        self.journal.check_healthy()?;
-        if self.current.is_some() {
-            return Ok(true);
+    /// Refuses all further changes: the log is being closed.
+    pub fn shut(&mut self) {
+        self.shut = true;
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.shut {
+            let what = format!("disk {} is being closed", self.disk);
+            return Err(Error::new(ErrorKind::ShuttingDown, what));
         }
-        let Some((slot, lap)) = self.journal.take(control) else {
+        Ok(())
+    }
+
+    /// Goes on in a new extent; `false` if there is none.
+    fn next_extent(&mut self, control: bool) -> Result<bool> {
+        let Some(Taken {
+            slot,
+            lap,
+            reserved,
+        }) = self.journal.take(control)
+        else {
             return Ok(false);
         };
         let salt: [u8; 32] = self.journal.host().entropy.array();
@@ -313,19 +338,24 @@ impl Log {
             first_seq: Seq(self.last.0 + 1),
         };
         let block = header.encode();
-        self.journal.write(&[IoSlice::new(&block)], slot, 0)?;
+        self.journal
+            .write(&[IoSlice::new(&block), IoSlice::new(&block)], slot, 0)?;
         self.extent_number += 1;
         let blocks = self.journal.extent_blocks();
         self.spans.push_back(Span {
             slot,
             check: header.check(),
             seal: key.map(|key| Arc::new(ExtentSeal::new(key, blocks))),
-            first_block: 1,
+            first_block: limits::FIRST_GROUP_BLOCK,
             first_group: 0,
             first: Seq(self.last.0 + 1),
             last: self.last,
         });
-        self.current = Some(Current { block: 1, group: 0 });
+        self.current = Some(Current {
+            block: limits::FIRST_GROUP_BLOCK,
+            group: 0,
+            reserved,
+        });
         Ok(true)
     }
 
@@ -339,9 +369,9 @@ impl Log {
         placed: &mut Vec<PlacedBlock>,
     ) -> Result<()> {
         static PADDING: [u8; limits::BLOCK] = [0; limits::BLOCK];
-        let (block, group) = {
-            let current = self.current.as_ref().expect("an extent was ensured");
-            (current.block, current.group)
+        let (block, group, reserved) = {
+            let current = self.current.as_ref().expect("there is an extent");
+            (current.block, current.group, current.reserved)
         };
         let end = self.journal.extent_blocks() - if control { 0 } else { limits::CONTROL_BLOCKS };
         let span = self.spans.back().expect("the current extent");
@@ -477,6 +507,7 @@ impl Log {
         self.current = Some(Current {
             block: block + 1 + used,
             group: group + 1,
+            reserved,
         });
         *progress = after;
         Ok(())

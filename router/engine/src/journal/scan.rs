@@ -220,12 +220,12 @@ impl Walk<'_> {
             slot: extent.slot,
             check: header.check(),
             seal,
-            first_block: 1,
+            first_block: limits::FIRST_GROUP_BLOCK,
             first_group: 0,
             first: header.first_seq,
             last: Seq(header.first_seq.0 - 1),
         };
-        let (mut block, mut number) = (1, 0);
+        let (mut block, mut number) = (limits::FIRST_GROUP_BLOCK, 0);
         let mut open: Option<Stretch> = None;
         while block < blocks {
             let group = match read_group(self.journal, &span, block, number)? {
@@ -301,14 +301,9 @@ impl Walk<'_> {
 
     /// Decides what counts.
     fn judge(mut self, after: Seq, until: Option<Seq>) -> Scanned {
-        let covered = self
-            .frontier
-            .as_ref()
-            .map_or(after, |frontier| frontier.seq.max(after));
-        let covered = match until {
-            Some(until) => covered.min(until),
-            None => covered,
-        };
+        // Where an end was fixed, what counts as shipped was fixed with it.
+        let newest = self.frontier.as_ref().filter(|_| until.is_none());
+        let covered = newest.map_or(after, |frontier| frontier.seq.max(after));
         // Where an end was fixed, everything up to it must be there and nothing after it counts.
         let mark = until.unwrap_or(self.mark);
         let mut scanned = Scanned {

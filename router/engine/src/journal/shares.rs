@@ -70,6 +70,11 @@ impl JournalShares {
         false
     }
 
+    /// Counts one extent more than the pool may have: the last resort of a full journal.
+    pub fn take_beyond(&self, pool: ShareId) {
+        self.pools.lock()[pool.0].used += 1;
+    }
+
     /// Gives `count` extents back.
     pub fn give_back(&self, pool: ShareId, count: u32) {
         let mut pools = self.pools.lock();

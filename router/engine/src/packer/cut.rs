@@ -10,10 +10,17 @@ use std::collections::BTreeMap;
 
 use vpool_format::Seq;
 use vpool_format::journal::RecordKind;
+use vpool_format::segment::CUTS_MAX;
 
 use crate::journal::scan::Found;
 use crate::limits::{self, BLOCK};
 use crate::ranges::{Piece, Ranges, Source};
+
+/// A range makes three chunks at most (a head and a tail that are filled, a hole between).
+const RANGES_MAX: usize = 20_000;
+/// A group makes one time slot at most.
+const SLOTS_MAX: usize = CUTS_MAX - 1;
+const _: () = assert!((RANGES_MAX + 1024) * 3 < vpool_format::segment::SLOTS_MAX as usize);
 
 /// Where the bytes of a range in a cut are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,9 +91,11 @@ impl CutBuilder {
         self.buffer.len() as u64
     }
 
-    /// How many ranges there are, over all slots: bounds the segment's slots.
-    pub fn ranges(&self) -> usize {
-        self.slots.iter().map(|slot| slot.ranges.len()).sum()
+    /// Whether the cut has its bytes, or as many ranges or time slots as one segment may hold
+    /// once the next group (of at most [`limits::GROUP_PAYLOAD_BLOCKS`] records) is in it.
+    pub fn is_full(&self, bytes: u64) -> bool {
+        let ranges: usize = self.slots.iter().map(|slot| slot.ranges.len()).sum();
+        self.bytes() >= bytes || ranges >= RANGES_MAX || self.slots.len() >= SLOTS_MAX
     }
 
     /// Adds a record, which follows the one before. Records about the log itself are passed over.

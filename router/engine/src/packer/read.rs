@@ -38,7 +38,6 @@ pub fn read_cut(
     last: Seq,
     tuning: &Tuning,
 ) -> Result<ReadCut> {
-    const RANGES_MAX: usize = 30_000;
     let mut builder = CutBuilder::new();
     let mut reached = packed;
     let mut after = cursor;
@@ -56,7 +55,7 @@ pub fn read_cut(
             _ => (span.first_block, span.first_group),
         };
         while reached < span.last.min(last) {
-            if builder.bytes() >= tuning.cut_bytes || builder.ranges() >= RANGES_MAX {
+            if builder.is_full(tuning.cut_bytes) {
                 break 'spans;
             }
             let found = read_group(journal, span, block, group)

@@ -128,10 +128,15 @@ async fn find_disks(
             continue;
         }
         let mut newest = None;
-        for generation in (1..=generation.0).rev().map(Generation) {
-            if let Some(record) = bucket.newest_stream(secrets, disk, generation).await? {
+        // Epochs go on over adoptions: each generation's are looked for above those before it.
+        let mut above = Epoch(0);
+        for generation in (1..=generation.0).map(Generation) {
+            if let Some(record) = bucket
+                .newest_stream(secrets, disk, generation, above)
+                .await?
+            {
+                above = record.epoch;
                 newest = Some((record.epoch, record.uid, record.base));
-                break;
             }
         }
         found.push((descriptor, newest));

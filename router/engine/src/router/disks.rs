@@ -135,6 +135,12 @@ impl Router {
         if let Some(disk) = opened.as_ref() {
             return Ok(disk.clone());
         }
+        if self.closing.load(Ordering::Acquire) {
+            return Err(Error::new(
+                ErrorKind::ShuttingDown,
+                "the router is being shut down",
+            ));
+        }
         let extents = slot.extents.lock().clone();
         let opening = Opening {
             pool: &pool.pool,

@@ -67,10 +67,12 @@ impl VDisk {
             if let Some(error) = self.failed.lock().clone() {
                 return Err(error);
             }
+            // Under the log's lock: no write slips in between the look and the end of the log.
+            let mut log = self.log.lock();
+            let settled = self.shipping.lock().settled();
             let merged = self.index.lock().is_merged();
-            if let Some((segment, seq, checkpoint)) =
-                self.shipping.lock().settled().filter(|_| merged)
-            {
+            if let Some((segment, seq, checkpoint)) = settled.filter(|_| merged) {
+                log.shut();
                 return Ok(SealedEnd {
                     uid: self.uid,
                     epoch: self.epoch,
@@ -79,6 +81,7 @@ impl VDisk {
                     checkpoint,
                 });
             }
+            drop(log);
             self.wake.notify_one();
             progress.await;
         }
@@ -86,7 +89,11 @@ impl VDisk {
 
     /// Makes the tail durable, with a mark behind it that tells damage from a torn tail.
     async fn keep_in_journal(self: &Arc<Self>) -> Result<()> {
-        let last = self.log.lock().last();
+        let last = {
+            let mut log = self.log.lock();
+            log.shut();
+            log.last()
+        };
         self.pool.journal().sync().await?;
         self.durable.fetch_max(last.0, Ordering::AcqRel);
         let marked = self

@@ -18,6 +18,7 @@ use vpool_map::{Map, MergeError, NodeSink, Pending, merge};
 use super::VDisk;
 use crate::chunks::object_key;
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
 use crate::mac;
 use crate::packer::seal_nodes;
 
@@ -51,7 +52,7 @@ impl VDisk {
             (shipping.shipped(), frozen, map)
         };
         let disk = self.clone();
-        tokio::spawn(async move {
+        self.watch(async move {
             disk.merge_until_done(merged_to, &frozen, map).await;
             disk.wake.notify_one();
             disk.progress.notify_waiters();
@@ -74,16 +75,19 @@ impl VDisk {
                 .await
                 .expect("never closed");
             match self.merge_once(merged_to, frozen, map).await {
-                Ok(()) => return,
+                Ok(()) => {
+                    self.show_trouble(None);
+                    return;
+                }
+                Err(_) if self.has_failed.load(Ordering::Acquire) => return,
+                Err(error) if error.kind() == ErrorKind::Fenced => return self.fail(error),
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
                     tracing::warn!(disk = self.name(), %error, "the merge of the map waits");
                 }
                 Err(error) => {
-                    if self.has_failed.load(Ordering::Acquire) {
-                        return;
-                    }
                     tracing::error!(disk = self.name(), %error, "the merge of the map failed");
-                    pause = Duration::from_secs(30);
+                    self.show_trouble(Some(error));
+                    pause = Duration::from_secs(60);
                 }
             }
             drop(_permit);
@@ -186,9 +190,28 @@ impl VDisk {
             number,
         };
         let key = object_key(&name)?;
-        self.pool.put_for_ever(&key, bytes.into()).await?;
+        self.pool
+            .put_for_ever(&key, bytes.into(), &self.has_failed)
+            .await?;
         self.shipping.lock().published(number);
         Ok(())
+    }
+
+    /// Returns when few enough segments of nodes are on their way: what a slow store has not
+    /// taken stays in memory.
+    async fn wait_for_node_flights(&self) -> Result<()> {
+        loop {
+            let progress = self.progress.notified();
+            tokio::pin!(progress);
+            progress.as_mut().enable();
+            if let Some(error) = self.failed.lock().clone() {
+                return Err(error);
+            }
+            if self.shipping.lock().node_flights() < limits::NODE_FLIGHTS_MAX {
+                return Ok(());
+            }
+            progress.await;
+        }
     }
 
     async fn wait_for_logged(&self, segment: SegmentNo) -> Result<()> {
@@ -231,6 +254,7 @@ impl Sink {
         let nodes = std::mem::take(&mut self.nodes);
         self.bytes = 0;
         let disk = self.disk.clone();
+        disk.wait_for_node_flights().await?;
         let (segment, last) = disk.shipping.lock().begin_flight(None, 0);
         let plan = disk.segment_plan(segment);
         disk.keep_salt(&plan);

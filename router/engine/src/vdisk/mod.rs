@@ -73,6 +73,8 @@ pub struct VDisk {
     /// Why the disk serves no more, if it does not.
     failed: Mutex<Option<Error>>,
     has_failed: AtomicBool,
+    /// What is wrong although the disk serves.
+    trouble: Mutex<Option<Error>>,
     sequential: Mutex<read::Sequential>,
     counts: Counts,
 }
@@ -177,13 +179,38 @@ impl VDisk {
 
     /// Why the disk serves no more, if it does not.
     pub fn failure(&self) -> Option<Error> {
-        self.failed.lock().clone()
+        let failed = self.failed.lock().clone();
+        failed.or_else(|| self.trouble.lock().clone())
     }
 
     /// Gives back the journal space of a disk that is gone.
     pub fn give_back_journal(&self) {
         let freed = self.log.lock().abandon();
         self.pool.journal().retire(freed);
+    }
+
+    /// Runs one of the disk's tasks. If it dies, the disk says so and stops: it never hangs in
+    /// silence.
+    fn watch(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        let (disk, task) = (self.clone(), tokio::spawn(task));
+        tokio::spawn(async move {
+            if let Err(died) = task.await
+                && died.is_panic()
+            {
+                disk.fail(Error::new(
+                    ErrorKind::Io,
+                    format!(
+                        "disk {}: an internal error stopped it: restart vpoold",
+                        disk.name()
+                    ),
+                ));
+            }
+        });
+    }
+
+    /// Shows a trouble that does not stop the disk, until it has passed.
+    fn show_trouble(&self, trouble: Option<Error>) {
+        *self.trouble.lock() = trouble;
     }
 
     /// Stops serving, for a reason that only a new opening can mend.

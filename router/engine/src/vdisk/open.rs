@@ -62,7 +62,7 @@ pub async fn open(opening: Opening<'_>) -> Result<Arc<VDisk>> {
     let keys = Arc::new(disk_keys(pool, entry)?);
     let streams = pool.metadata().streams(entry.id).await?;
     let previous = previous_stream(&streams);
-    let recovered = match &previous {
+    let mut recovered = match &previous {
         None => Recovered::of_end(nothing(), Seq(0)),
         Some(previous) => find_end(&opening, &name, &keys, &streams, previous).await?,
     };
@@ -79,6 +79,11 @@ pub async fn open(opening: Opening<'_>) -> Result<Arc<VDisk>> {
         .map(|p| p.base.clone())
         .unwrap_or_default();
     let base = recovered.next_base(&old_base);
+    if !recovered.lost.is_empty() {
+        // The log goes on where its next stream begins: what is lost leaves no gap to be taken
+        // for damage again.
+        recovered.last = start_seq(&base);
+    }
     let stored = load(pool, &name, &keys, &base).await?;
 
     let uid = StreamUid(pool.host().entropy.id());
@@ -87,11 +92,12 @@ pub async fn open(opening: Opening<'_>) -> Result<Arc<VDisk>> {
     pool.metadata().seal(entry.id, epoch, base.clone()).await?;
 
     let disk = assemble(pool, entry, name, keys, uid, epoch, base, recovered, stored).await?;
-    retire_rest(pool, opening.extents, &disk);
     if epoch.0 - streams.recorded.0 > limits::RECORD_EVERY {
         disk.put_stream_record().await?;
     }
-    tokio::spawn(disk.clone().run());
+    // Nothing may fail from here on: an extent is given back once.
+    retire_rest(pool, opening.extents, &disk);
+    disk.watch(disk.clone().run());
     Ok(disk)
 }
 
@@ -271,9 +277,18 @@ pub async fn read_checkpoint(
     let secrets = &keys.pool;
     let mut tries = 1;
     let checkpoint = loop {
-        let bytes = with_patience(PATIENCE, || pool.store().get(&key))
-            .await
-            .map_err(|error| read_error(&lineage, &key, &error))?;
+        let bytes = match with_patience(PATIENCE, || pool.store().get(&key)).await {
+            Ok(bytes) => bytes,
+            Err(error)
+                if error.kind() == vpool_object::ErrorKind::NotFound
+                    && tries < limits::VERIFY_TRIES =>
+            {
+                tries += 1;
+                tokio::time::sleep(limits::MISSING_PAUSE).await;
+                continue;
+            }
+            Err(error) => return Err(read_error(&lineage, &key, &error)),
+        };
         match Checkpoint::decode(&bytes, &|bytes| mac::checkpoint(secrets, bytes)) {
             Ok(checkpoint) => break checkpoint,
             Err(error) if tries >= limits::VERIFY_TRIES => return Err(corrupt(&error)),
@@ -377,6 +392,7 @@ async fn assemble(
         closed: AtomicBool::new(false),
         failed: Mutex::new(None),
         has_failed: AtomicBool::new(false),
+        trouble: Mutex::new(None),
         sequential: Mutex::new(read::Sequential::default()),
         counts: Counts::default(),
     }))

@@ -424,21 +424,27 @@ impl VDisk {
         });
     }
 
-    /// Brings the chunks of a range into the cache.
+    /// Brings the chunks of a range into the cache, a window at a time.
     pub(super) async fn fetch_range(&self, range: Range<u64>) -> Result<()> {
-        let (mut plan, _pinned) = self.plan(range);
-        self.resolve_tree(&mut plan).await?;
-        let mut chunks: Vec<Chunk> = Vec::new();
-        for planned in &plan {
-            if let Place::Chunk(chunk, _) = planned.place
-                && chunks
-                    .last()
-                    .is_none_or(|last| last.address != chunk.address)
-            {
-                chunks.push(chunk);
+        let end = range.end.min(range.start + limits::PREFETCH_BYTES_MAX);
+        let mut at = range.start;
+        while at < end {
+            let to = end.min(at + limits::FETCH_WINDOW_BYTES);
+            let (mut plan, _pinned) = self.plan(at..to);
+            self.resolve_tree(&mut plan).await?;
+            let mut chunks: Vec<Chunk> = Vec::new();
+            for planned in &plan {
+                if let Place::Chunk(chunk, _) = planned.place
+                    && chunks
+                        .last()
+                        .is_none_or(|last| last.address != chunk.address)
+                {
+                    chunks.push(chunk);
+                }
             }
+            self.pool.chunks().fetch(&self.lineage, &chunks).await?;
+            at = to;
         }
-        self.pool.chunks().fetch(&self.lineage, &chunks).await?;
         Ok(())
     }
 

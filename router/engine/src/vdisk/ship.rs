@@ -79,10 +79,13 @@ impl VDisk {
                 }
             };
             let mark_due = self.mark_if_due()?;
-            return Ok(match (cut_due, mark_due) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            });
+            // A frontier that found no room is tried again soon: space depends on it.
+            let retry = self
+                .shipping
+                .lock()
+                .frontier_due()
+                .then_some(limits::FRONTIER_RETRY);
+            return Ok([cut_due, mark_due, retry].into_iter().flatten().min());
         }
     }
 
@@ -157,6 +160,9 @@ impl VDisk {
     /// from a torn tail.
     fn mark_if_due(&self) -> Result<Option<Duration>> {
         let durable = self.durable();
+        if self.closing.load(Ordering::Acquire) {
+            return Ok(None);
+        }
         if Seq(self.marked.load(Ordering::Acquire)) >= durable {
             self.shipping.lock().mark_at = None;
             return Ok(None);
@@ -184,7 +190,7 @@ impl VDisk {
 
     /// Cuts, seals, and sends one segment on its way.
     async fn cut(self: &Arc<Self>) -> Result<()> {
-        let _permit = self
+        let permit = self
             .pool
             .pack_slots()
             .acquire()
@@ -212,7 +218,18 @@ impl VDisk {
             .run(move || read_cut(&journal, &spans, cursor, packed, last, &tuning))
             .await
             .map_err(|error| error.during(format_args!("disk {}", self.name())))?;
-        let filled = self.fill_partial(&read.cut).await?;
+        // The store may be long in answering: other disks of the pool pack meanwhile.
+        drop(permit);
+        let filled = self.fill_partial(&read.cut).await.inspect_err(|error| {
+            self.show_trouble(Some(error.clone()));
+        })?;
+        self.show_trouble(None);
+        let _permit = self
+            .pool
+            .pack_slots()
+            .acquire()
+            .await
+            .expect("never closed");
         let cut_last = read.cut.last;
         let segment = {
             let log = self.log.lock();
@@ -373,10 +390,16 @@ impl VDisk {
     /// Puts a segment until it is there. Its image is kept until then.
     pub(super) fn upload(self: &Arc<Self>, sealed: SealedSegment) {
         let disk = self.clone();
-        tokio::spawn(async move {
-            if let Err(error) = disk.put_segment(&sealed).await {
-                disk.fail(error);
-                return;
+        self.watch(async move {
+            while let Err(error) = disk.put_segment(&sealed).await {
+                if disk.has_failed.load(Ordering::Acquire) {
+                    return;
+                }
+                if error.kind() != ErrorKind::Unavailable {
+                    disk.fail(error);
+                    return;
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
             }
             disk.counts.segments.fetch_add(1, Ordering::Relaxed);
             disk.shipping
@@ -403,7 +426,7 @@ impl VDisk {
             .await
             .expect("never closed");
         self.pool
-            .put_for_ever(&object_key(&name)?, sealed.bytes.clone())
+            .put_for_ever(&object_key(&name)?, sealed.bytes.clone(), &self.has_failed)
             .await
     }
 
@@ -429,7 +452,7 @@ impl VDisk {
             epoch: self.epoch,
         };
         self.pool
-            .put_for_ever(&object_key(&name)?, bytes.into())
+            .put_for_ever(&object_key(&name)?, bytes.into(), &self.has_failed)
             .await?;
         self.pool
             .metadata()

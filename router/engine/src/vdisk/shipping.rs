@@ -94,6 +94,19 @@ impl Shipping {
         (all && self.logged == now).then_some(now)
     }
 
+    /// Whether the frontier has moved and the journal does not say so yet.
+    pub(super) fn frontier_due(&self) -> bool {
+        (self.shipped.0, self.shipped.1, self.checkpoint) != self.logged
+    }
+
+    /// Segments of map nodes whose images are in memory.
+    pub(super) fn node_flights(&self) -> usize {
+        let nodes = self.flights.values();
+        nodes
+            .filter(|flight| flight.journal_bytes == 0 && !flight.landed)
+            .count()
+    }
+
     /// The last segment that the frontier in the journal covers.
     pub(super) fn logged_segment(&self) -> SegmentNo {
         self.logged.0

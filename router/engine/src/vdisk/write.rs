@@ -104,7 +104,10 @@ impl VDisk {
         let mut log = self.log.lock();
         let durable = self.durable();
         let appended = log.append(&changes[..stop], done_bytes, durable, &mut placed);
-        self.marked.fetch_max(durable.0, Ordering::AcqRel);
+        if !placed.is_empty() {
+            // Some group carries it.
+            self.marked.fetch_max(durable.0, Ordering::AcqRel);
+        }
         let unshipped = self
             .shipping
             .lock()
