@@ -90,6 +90,8 @@ pub struct DiskEntry {
     pub descriptor: u64,
     /// When it was made, in ms since 1970.
     pub created_ms: u64,
+    /// It is being deleted: its tombstone is, or is about to be, in the bucket.
+    pub deleting: bool,
 }
 
 /// What is agreed on about a disk's streams.

@@ -37,6 +37,7 @@ fn disk(id: u128, name: &str) -> DiskEntry {
         wrapped_key: None,
         descriptor: 1,
         created_ms: 0,
+        deleting: false,
     }
 }
 

@@ -30,6 +30,8 @@ use crate::state::Change;
 use crate::{DiskEntry, Error, Location, PoolEntry, Result, Streams};
 
 const VERSION: u16 = 1;
+/// In a disk's descriptor number: the disk is being deleted.
+const DELETING: u64 = 1 << 63;
 const HEADER_BYTES: usize = 4;
 const CRC_BYTES: usize = 4;
 
@@ -203,7 +205,10 @@ fn put_pool(to: &mut Vec<u8>, pool: &PoolEntry) {
 fn put_disk(to: &mut Vec<u8>, disk: &DiskEntry) {
     put_u128(to, disk.pool.0);
     put_u64(to, disk.size);
-    put_u64(to, disk.descriptor);
+    put_u64(
+        to,
+        disk.descriptor | if disk.deleting { DELETING } else { 0 },
+    );
     put_u64(to, disk.created_ms);
     put_blob(to, disk.name.as_bytes());
     put_option(to, disk.wrapped_key.as_ref(), |to, key| put_blob(to, key));
@@ -272,11 +277,14 @@ fn take_pool(from: &mut Reader<'_>, id: PoolId) -> Result<PoolEntry> {
 }
 
 fn take_disk(from: &mut Reader<'_>, id: DiskId) -> Result<DiskEntry> {
+    let (pool, size) = (PoolId(from.u128()?), from.u64()?);
+    let descriptor = from.u64()?;
     Ok(DiskEntry {
         id,
-        pool: PoolId(from.u128()?),
-        size: from.u64()?,
-        descriptor: from.u64()?,
+        pool,
+        size,
+        descriptor: descriptor & !DELETING,
+        deleting: descriptor & DELETING != 0,
         created_ms: from.u64()?,
         name: from.text()?,
         wrapped_key: from.option(|from| Ok(from.blob()?.to_vec()))?,

@@ -29,6 +29,7 @@ fn disk(id: u128, pool: u128, name: &str, descriptor: u64) -> DiskEntry {
         wrapped_key: None,
         descriptor,
         created_ms: 5,
+        deleting: false,
     }
 }
 

@@ -166,7 +166,8 @@ impl Bucket<'_> {
             parent: None,
             wrapped_key: entry.wrapped_key.clone(),
             created_ms: entry.created_ms,
-            wall_ms: self.host.clock.wall_ms(),
+            // The same bytes whenever it is repeated: the name is used once (P3).
+            wall_ms: entry.created_ms,
             settings: Vec::new(),
         };
         let bytes = descriptor.encode(&|bytes| mac::descriptor(secrets, bytes));

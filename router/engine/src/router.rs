@@ -106,6 +106,7 @@ struct Slot {
 
 impl Slot {
     fn new(entry: DiskEntry, extents: Vec<FoundExtent>) -> Arc<Slot> {
+        let deleting = entry.deleting;
         Arc::new(Slot {
             entry: Mutex::new(entry),
             opened: tokio::sync::Mutex::new(None),
@@ -113,7 +114,7 @@ impl Slot {
             extents: Mutex::new(extents),
             attachments: Arc::default(),
             error: Mutex::new(None),
-            deleted: std::sync::atomic::AtomicBool::new(false),
+            deleted: std::sync::atomic::AtomicBool::new(deleting),
         })
     }
 }

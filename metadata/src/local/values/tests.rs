@@ -53,6 +53,7 @@ fn samples() -> Vec<(&'static str, Change)> {
         wrapped_key: Some(vec![0xcd; 60]),
         descriptor: 17,
         created_ms: 1_767_225_600_000,
+        deleting: false,
     };
     let clear = DiskEntry {
         wrapped_key: None,

@@ -72,24 +72,28 @@ impl Router {
                 ),
             ));
         }
-        let generation = Generation(claim.generation.0 + 1);
-        let claim = Claim {
-            grid: self.grid,
-            generation,
-            name: pool_name.clone(),
-            created_ms: self.parts.host.clock.wall_ms(),
-            nonce: self.parts.host.entropy.id(),
-            ..claim
+        let known = self.parts.metadata.pools().await?;
+        let begun = known.into_iter().find(|pool| {
+            pool.id == claim.pool && claim.grid == self.grid && pool.generation == claim.generation
+        });
+        // An adoption that was interrupted goes on under the claim that it has written.
+        let entry = match begun {
+            Some(entry) => entry,
+            None => {
+                let claim = self
+                    .claim_again(&bucket, claim, &pool_name, &secrets)
+                    .await?;
+                let entry = PoolEntry {
+                    id: claim.pool,
+                    name: pool_name.clone(),
+                    location,
+                    generation: claim.generation,
+                    wrapped_key: claim.wrapped_pool_key,
+                };
+                self.parts.metadata.create_pool(entry.clone()).await?;
+                entry
+            }
         };
-        bucket.put_claim(&claim, &secrets).await?;
-        let entry = PoolEntry {
-            id: claim.pool,
-            name: pool_name.clone(),
-            location,
-            generation,
-            wrapped_key: claim.wrapped_pool_key,
-        };
-        self.parts.metadata.create_pool(entry.clone()).await?;
         let mut disks = Vec::new();
         for (descriptor, newest) in found {
             disks.push(descriptor.name.clone());
@@ -109,6 +113,28 @@ impl Router {
             pool: pool_name,
             disks,
         })
+    }
+}
+
+impl Router {
+    /// Writes this grid's claim on a location, one generation above the present one.
+    async fn claim_again(
+        &self,
+        bucket: &Bucket<'_>,
+        old: Claim,
+        pool_name: &str,
+        secrets: &PoolSecrets,
+    ) -> Result<Claim> {
+        let claim = Claim {
+            grid: self.grid,
+            generation: Generation(old.generation.0 + 1),
+            name: pool_name.to_owned(),
+            created_ms: self.parts.host.clock.wall_ms(),
+            nonce: self.parts.host.entropy.id(),
+            ..old
+        };
+        bucket.put_claim(&claim, secrets).await?;
+        Ok(claim)
     }
 }
 
@@ -153,5 +179,6 @@ fn disk_entry(descriptor: &Descriptor) -> DiskEntry {
         wrapped_key: descriptor.wrapped_key.clone(),
         descriptor: descriptor.number,
         created_ms: descriptor.created_ms,
+        deleting: false,
     }
 }

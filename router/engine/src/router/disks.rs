@@ -44,6 +44,7 @@ impl Router {
             wrapped_key,
             descriptor: 0,
             created_ms: self.parts.host.clock.wall_ms(),
+            deleting: false,
         };
         self.parts.metadata.create_disk(entry.clone()).await.map_err(|error| match error {
             vpool_metadata::Error::Conflict(_) => Error::new(
@@ -77,11 +78,18 @@ impl Router {
         Ok(())
     }
 
-    /// Takes up creations that were interrupted between metadata and bucket.
+    /// Takes up creations and deletions that were interrupted between metadata and bucket.
     pub(super) async fn finish_descriptors(&self, open: &OpenPool) {
         let slots: Vec<Arc<Slot>> = open.disks.read().values().cloned().collect();
         for slot in slots {
             let mut entry = slot.entry.lock().clone();
+            if entry.deleting {
+                if let Err(error) = self.finish_delete(open, &slot).await {
+                    tracing::warn!(disk = %entry.name, %error,
+                        "the disk's deletion is not complete; it goes on at the next start");
+                }
+                continue;
+            }
             if entry.descriptor > 0 {
                 continue;
             }
@@ -194,20 +202,32 @@ impl Router {
                 format!("disk {full} is in use by {attached} client(s): disconnect them first"),
             ));
         }
+        // The intent is kept first: whatever is interrupted from here on is taken up again, with
+        // the same tombstone, by the next try or the next start.
         let mut entry = slot.entry.lock().clone();
-        entry.descriptor += 1;
-        let place = describe(&open.entry.location);
-        self.bucket(open.pool.store(), &place)
-            .put_descriptor(open.pool.secrets(), &entry, true)
-            .await?;
+        if !entry.deleting {
+            entry.deleting = true;
+            entry.descriptor += 1;
+            self.parts.metadata.update_disk(entry.clone()).await?;
+            *slot.entry.lock() = entry;
+        }
         slot.deleted.store(true, Ordering::Release);
-        let disk = opened.take();
-        self.parts.metadata.delete_disk(entry.id).await?;
-        if let Some(disk) = disk {
+        if let Some(disk) = opened.take() {
             disk.abandon();
             disk.give_back_journal();
         }
         *slot.seen.lock() = None;
+        self.finish_delete(&open, &slot).await
+    }
+
+    /// Writes the tombstone of a disk that is being deleted, and forgets the disk.
+    pub(super) async fn finish_delete(&self, open: &OpenPool, slot: &Slot) -> Result<()> {
+        let entry = slot.entry.lock().clone();
+        let place = describe(&open.entry.location);
+        self.bucket(open.pool.store(), &place)
+            .put_descriptor(open.pool.secrets(), &entry, true)
+            .await?;
+        self.parts.metadata.delete_disk(entry.id).await?;
         let found = std::mem::take(&mut *slot.extents.lock());
         open.pool
             .journal()

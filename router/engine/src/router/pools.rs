@@ -207,7 +207,7 @@ impl Router {
                 journal.retire(extents.drain(..).map(|extent| extent.slot));
             }
             let slot = Slot::new(disk.clone(), extents);
-            if !slot.extents.lock().is_empty() {
+            if !disk.deleting && !slot.extents.lock().is_empty() {
                 to_open.push(slot.clone());
             }
             open.disks.write().insert(disk.id, slot);
