@@ -17,6 +17,7 @@ test: ## all tests
 	@scripts/setup.sh test
 	$(CARGO) build --locked --workspace
 	$(CARGO) nextest run --locked --workspace
+	@scripts/left-out.sh
 	$(CARGO) test --locked --workspace --doc --quiet
 	router/commit/loom.sh
 

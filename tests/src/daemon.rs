@@ -13,6 +13,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -29,6 +30,15 @@ pub fn target_dir() -> anyhow::Result<PathBuf> {
     let profile = profile_dir()?;
     let target = profile.parent().unwrap_or(&profile);
     Ok(target.to_owned())
+}
+
+/// Waits until no other process of this target directory holds the lock `name`, and holds it
+/// until the answer is dropped.
+pub fn lock(name: &str) -> anyhow::Result<File> {
+    let path = target_dir()?.join(format!("e2e-{name}.lock"));
+    let file = File::create(&path).with_context(|| format!("make {}", path.display()))?;
+    flock(&file, FlockOperation::LockExclusive).with_context(|| format!("lock {name}"))?;
+    Ok(file)
 }
 
 /// `debug` or the like in it: where this program lies, or above its `deps`.

@@ -35,6 +35,17 @@ pub struct Door {
     pub export: String,
 }
 
+impl Door {
+    /// For other clients. The names and paths of tests need no escapes.
+    pub fn uri(&self) -> String {
+        format!(
+            "nbd+unix:///{}?socket={}",
+            self.export,
+            self.socket.display()
+        )
+    }
+}
+
 /// The answer to one request.
 #[derive(Debug)]
 pub struct Completion {

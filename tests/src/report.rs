@@ -7,16 +7,12 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::{Map, Value};
 
-use crate::daemon::target_dir;
-
-/// Tests of one process add to the same file.
-static WRITING: Mutex<()> = Mutex::new(());
+use crate::daemon::{lock, target_dir};
 
 /// Where reports are written.
 pub fn directory() -> anyhow::Result<PathBuf> {
@@ -32,9 +28,8 @@ pub fn directory() -> anyhow::Result<PathBuf> {
 /// Puts `figures` under `part` of the report `name`; other parts stay. The answer is the
 /// report's path.
 pub fn add(name: &str, part: &str, figures: Value) -> anyhow::Result<PathBuf> {
-    let _alone = WRITING
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    // Tests of one file may run at the same time, in processes of their own.
+    let _alone = lock("reports")?;
     let path = directory()?.join(format!("{name}.json"));
     let mut parts: Map<String, Value> = match fs::read(&path) {
         // What an older version wrote in another form is replaced.

@@ -12,7 +12,7 @@
 )]
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Mutex;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use anyhow::{Context, ensure};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use serde_json::{Value, json};
-use vpool_tests::daemon::{Daemon, Flags, World};
+use vpool_tests::daemon::{Daemon, Flags, World, lock};
 use vpool_tests::nbd::{Client, Door};
 use vpool_tests::oracle::{Ended, Mix, Oracle, Totals, Verified};
 use vpool_tests::report;
@@ -41,16 +41,12 @@ const RESTART_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a client waits for the server to come back.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// One at a time: the figures are of a machine with nothing else to do.
-static ALONE: Mutex<()> = Mutex::new(());
-
 /// The client ends with the daemon; the disk is checked after each restart.
 #[test]
 fn killed_with_its_clients() -> anyhow::Result<()> {
     let mut run = Run::begin("killed_with_its_clients");
-    let _alone = ALONE
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    // One at a time: the figures are of a machine with nothing else to do.
+    let _alone = lock("kill")?;
     run.worlds(|run, bench, cycles| {
         let mut daemon = bench.start(run)?;
         for _ in 0..cycles {
@@ -60,6 +56,7 @@ fn killed_with_its_clients() -> anyhow::Result<()> {
             run.cycles += 1;
             if run.one_in(4) {
                 bench.lose_caches()?;
+                run.caches_lost += 1;
             }
             daemon = bench.start(run)?;
             bench.verify(run)?;
@@ -73,15 +70,16 @@ fn killed_with_its_clients() -> anyhow::Result<()> {
 #[test]
 fn killed_under_its_clients() -> anyhow::Result<()> {
     let mut run = Run::begin("killed_under_its_clients");
-    let _alone = ALONE
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    // One at a time: the figures are of a machine with nothing else to do.
+    let _alone = lock("kill")?;
     run.worlds(|run, bench, cycles| {
         let mut daemon = bench.start(run)?;
-        for _ in 0..cycles {
+        let until = run.cycles + cycles;
+        while run.cycles < until {
             bench.storm()?;
-            daemon = bench.live_on(run, daemon)?;
-            run.cycles += 1;
+            let ends = 1 + run.rng.next_u64() % (until - run.cycles).min(3);
+            daemon = bench.live_on(run, daemon, ends)?;
+            run.cycles += ends;
             bench.verify(run)?;
         }
         daemon.terminate().map(|_| ())
@@ -338,12 +336,10 @@ impl Bench {
         })
     }
 
-    /// Writes over one to three ends of the daemon, then stops.
-    fn live_on(&mut self, run: &mut Run, daemon: Daemon) -> anyhow::Result<Daemon> {
+    /// Writes over some ends of the daemon, then stops.
+    fn live_on(&mut self, run: &mut Run, daemon: Daemon, ends: u64) -> anyhow::Result<Daemon> {
         let stop = AtomicBool::new(false);
-        let lives: Vec<Life> = (0..=run.rng.next_u64() % 3)
-            .map(|_| run.draw_life())
-            .collect();
+        let lives: Vec<Life> = (0..ends).map(|_| run.draw_life()).collect();
         let after = run.draw_ms(100, 600);
         let world = &self.world;
         thread::scope(|scope| {
@@ -396,7 +392,8 @@ fn end_of_life(run: &mut Run, world: &World, daemon: Daemon, life: Life) -> anyh
         let mut command = world.vpool_command();
         command
             .args(["disk", "sync", name])
-            .stderr(std::process::Stdio::piped());
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         syncing.push(command.spawn().context("start vpool")?);
         run.syncs += 1;
     }

@@ -8,6 +8,11 @@
 //! Owns: the command line, its output and its exit codes. Does not own: anything that a
 //! command does; that is the daemon's (`vpoold`), over the API (`vpool-api`).
 
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "the comments on arguments are the command's help, in the notation of usages"
+)]
+
 mod arguments;
 mod client;
 mod confirm;

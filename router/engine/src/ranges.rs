@@ -199,7 +199,7 @@ mod tests {
                 let tag = u32::try_from(tag).expect("few");
                 if clear {
                     // Only what even tags wrote goes.
-                    ranges.clear(start, length, |byte: &Byte| byte.0 % 2 == 0);
+                    ranges.clear(start, length, |byte: &Byte| byte.0.is_multiple_of(2));
                 } else {
                     ranges.insert(start, length, Byte(tag, 0));
                 }

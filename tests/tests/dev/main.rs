@@ -48,10 +48,8 @@ impl Place {
 
     /// Starts a daemon that must not start; the answer is what it says.
     fn refusal(&self) -> String {
-        match self.start() {
-            Ok(_) => panic!("it started"),
-            Err(error) => error.to_string(),
-        }
+        let error = self.start().expect_err("it should not start");
+        error.to_string()
     }
 
     fn data(&self) -> &Path {

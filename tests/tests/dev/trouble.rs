@@ -148,7 +148,7 @@ fn attached(socket: &Path, export: &str) -> anyhow::Result<UnixStream> {
 #[test]
 fn a_disk_in_use_is_not_deleted() -> anyhow::Result<()> {
     let place = Place::new()?;
-    let daemon = place.start()?;
+    let _daemon = place.start()?;
     let client = attached(&place.nbd_socket(), "default:demo")?;
     let done = place.vpool(&["disk", "delete", "demo", "--yes"])?;
     assert!(done.code == 5 && done.stderr.contains("in use"), "{done:?}");

@@ -25,6 +25,8 @@ pub struct Bytes {
     disk: u64,
     pub size: u64,
     pub ops: Vec<Op>,
+    /// So many are acknowledged; those after are issued at most.
+    pub acked: usize,
     /// So many are flushed.
     pub flushed: usize,
     /// So many are in the store.
@@ -52,6 +54,7 @@ impl Bytes {
             disk,
             size,
             ops: Vec::new(),
+            acked: 0,
             flushed: 0,
             shipped: 0,
             next: 0,
@@ -117,6 +120,21 @@ impl Bytes {
         }
     }
 
+    /// Checks what was read after a request had failed: each byte is as after the last that was
+    /// acknowledged, or as one that was only issued left it.
+    pub fn check_issued(&self, offset: u64, bytes: &[u8]) {
+        let mut right = vec![false; bytes.len()];
+        for ops in self.acked..=self.ops.len() {
+            let mut known = self.clone();
+            known.ops.truncate(ops);
+            let state = known.newest(offset, bytes.len() as u64);
+            for (at, right) in right.iter_mut().enumerate() {
+                *right |= state[at] == bytes[at];
+            }
+        }
+        assert!(right.iter().all(|right| *right), "bytes that are neither old nor new");
+    }
+
     /// Checks a whole image after a restart and forgets what is lost. `at_least`: operations
     /// that may not be.
     pub fn check_prefix(&mut self, image: &[u8], at_least: usize) {
@@ -164,6 +182,7 @@ impl Bytes {
     fn keep(&mut self, ops: usize, partial: Option<Op>) {
         self.ops.truncate(ops);
         self.ops.extend(partial);
+        self.acked = self.ops.len();
         self.flushed = self.flushed.min(ops);
         self.shipped = self.shipped.min(ops);
     }
@@ -217,9 +236,18 @@ pub fn draw_range(dice: &mut Dice, size: u64) -> (u64, u64) {
     (offset, length)
 }
 
-/// One random request. On an error the operation counts as issued: what of it reached the log
+/// One random request. On an error its operations count as issued: what of them reached the log
 /// before the error may be there later.
 pub async fn step(device: &Device, model: &mut Bytes, dice: &mut Dice) -> Result<(), BlockError> {
+    let done = request(device, model, dice).await;
+    tracing::debug!(model.disk, ops = model.ops.len(), model.flushed, ok = done.is_ok(), "request");
+    if done.is_ok() {
+        model.acked = model.ops.len();
+    }
+    done
+}
+
+async fn request(device: &Device, model: &mut Bytes, dice: &mut Dice) -> Result<(), BlockError> {
     let (offset, length) = draw_range(dice, model.size);
     match dice.below(100) {
         0..50 => {
@@ -227,28 +255,7 @@ pub async fn step(device: &Device, model: &mut Bytes, dice: &mut Dice) -> Result
             model.ops.push(op);
             device.write(offset, &payload).await
         }
-        50..58 => {
-            let mut batch = Vec::new();
-            for _ in 0..1 + dice.below(5) {
-                let (offset, length) = draw_range(dice, model.size);
-                batch.push(model.draw(offset, length.min(9000)));
-            }
-            let writes: Vec<Write<'_>> = batch
-                .iter()
-                .map(|(op, data)| Write {
-                    offset: op.offset,
-                    data,
-                })
-                .collect();
-            let accepted = device.write_now(&writes);
-            model
-                .ops
-                .extend(batch[..accepted.writes].iter().map(|(op, _)| *op));
-            match accepted.error {
-                Some(error) => Err(error),
-                None => Ok(()),
-            }
-        }
+        50..58 => batch(device, model, dice).await,
         58..66 => {
             model.ops.push(Op {
                 offset,
@@ -281,6 +288,31 @@ pub async fn step(device: &Device, model: &mut Bytes, dice: &mut Dice) -> Result
             Ok(())
         }
     }
+}
+
+/// Several writes at once, as a door gives them: what finds no room is written by itself.
+async fn batch(device: &Device, model: &mut Bytes, dice: &mut Dice) -> Result<(), BlockError> {
+    let mut batch = Vec::new();
+    for _ in 0..1 + dice.below(5) {
+        let (offset, length) = draw_range(dice, model.size);
+        batch.push(model.draw(offset, length.min(9000)));
+    }
+    model.ops.extend(batch.iter().map(|(op, _)| *op));
+    let writes: Vec<Write<'_>> = batch
+        .iter()
+        .map(|(op, data)| Write {
+            offset: op.offset,
+            data,
+        })
+        .collect();
+    let accepted = device.write_now(&writes);
+    if let Some(error) = accepted.error {
+        return Err(error);
+    }
+    for write in &writes[accepted.writes..] {
+        device.write(write.offset, write.data).await?;
+    }
+    Ok(())
 }
 
 impl Bytes {

@@ -37,7 +37,7 @@ pub fn sector_bytes(disk: u64, sector: u64, stamp: u64) -> [u8; SECTOR] {
     bytes[16..24].copy_from_slice(&stamp.to_le_bytes());
     let mut x = disk ^ sector.rotate_left(20) ^ stamp.rotate_left(40) ^ 0x9e37_79b9_7f4a_7c15;
     // Half of the sectors compress, half do not.
-    if stamp % 2 == 0 {
+    if stamp.is_multiple_of(2) {
         for chunk in bytes[24..].chunks_mut(8) {
             x ^= x << 13;
             x ^= x >> 7;

@@ -25,7 +25,7 @@ use vpool_seal::GridKey;
 use crate::world::small;
 
 /// Stands between the metadata and its store, where a test wants to be.
-pub type WrapMeta = Box<dyn Fn(Arc<dyn LocalStore>) -> Arc<dyn LocalStore>>;
+pub type WrapMeta = Box<dyn Fn(Arc<dyn LocalStore>) -> Arc<dyn LocalStore> + Send>;
 
 /// What outlives a router.
 pub struct Rig {
@@ -74,6 +74,11 @@ pub fn key_of(seed: u64) -> String {
 
 impl Rig {
     pub fn new(seed: u64) -> Rig {
+        if std::env::var("RUST_LOG").is_ok() {
+            let filter = tracing_subscriber::EnvFilter::from_default_env();
+            // Only the first of a run is needed.
+            drop(tracing_subscriber::fmt().with_env_filter(filter).without_time().try_init());
+        }
         let store = Arc::new(MemoryStore::new());
         Rig {
             host: SimHost::new(seed),
