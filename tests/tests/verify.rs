@@ -76,7 +76,7 @@ fn installed() -> anyhow::Result<bool> {
         "fio with its nbd engine is not installed"
     );
     if !usable {
-        println!("skipped: fio with its nbd engine is not installed");
+        println!("SKIPPED: fio with its nbd engine is not installed");
     }
     Ok(usable)
 }

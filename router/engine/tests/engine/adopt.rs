@@ -29,17 +29,22 @@ struct Known {
 
 const LONG: Duration = Duration::from_secs(3600);
 
-/// So long that objects are not young any more.
-const OLD: Duration = Duration::from_secs(700);
+/// So long, in ms, that objects are not young any more.
+const OLD_MS: i64 = 700_000;
 
 async fn adopt(life: &Life, take_over: bool) -> Result<Adopted, vpool_engine::error::Error> {
     let store = life.site().store.clone();
-    life.router.adopt_pool(None, place(PLACE), store, take_over).await
+    life.router
+        .adopt_pool(None, place(PLACE), store, take_over)
+        .await
 }
 
 fn living(disks: &[Known]) -> Vec<String> {
-    let mut names: Vec<String> =
-        disks.iter().filter(|disk| !disk.deleted).map(|disk| disk.name.clone()).collect();
+    let mut names: Vec<String> = disks
+        .iter()
+        .filter(|disk| !disk.deleted)
+        .map(|disk| disk.name.clone())
+        .collect();
     names.sort();
     names
 }
@@ -62,15 +67,25 @@ async fn work(life: &Life, disks: &mut Vec<Known>, dice: &mut Dice) {
     for _ in 0..1 + dice.below(2) {
         let name = format!("disk-{}/é", disks.len());
         let size = 512 * (1 + dice.below(900));
-        let entry = life.router.create_disk(None, &name, size, dice.chance(50)).await;
+        let entry = life
+            .router
+            .create_disk(None, &name, size, dice.chance(50))
+            .await;
         entry.expect("a disk");
         let model = Bytes::new(disks.len() as u64 + 1, size);
-        disks.push(Known { name, model, floor: 0, deleted: false });
+        disks.push(Known {
+            name,
+            model,
+            floor: 0,
+            deleted: false,
+        });
     }
     for disk in disks.iter_mut().filter(|disk| !disk.deleted) {
         let device = life.router.device(&disk.name).await.expect("attach");
         for _ in 0..dice.below(40) {
-            step(&device, &mut disk.model, dice).await.expect("in health");
+            step(&device, &mut disk.model, dice)
+                .await
+                .expect("in health");
         }
         if dice.chance(70) {
             life.router.sync_disk(&disk.name).await.expect("sync");
@@ -80,7 +95,10 @@ async fn work(life: &Life, disks: &mut Vec<Known>, dice: &mut Dice) {
     let alive: Vec<usize> = (0..disks.len()).filter(|at| !disks[*at].deleted).collect();
     if alive.len() > 1 && dice.chance(50) {
         let gone = alive[dice.below(alive.len() as u64) as usize];
-        life.router.delete_disk(&disks[gone].name).await.expect("delete");
+        life.router
+            .delete_disk(&disks[gone].name)
+            .await
+            .expect("delete");
         disks[gone].deleted = true;
     }
 }
@@ -94,12 +112,17 @@ async fn adopt_through_faults(life: &Life, disks: &[Known]) {
     });
     let adopted = tokio::time::timeout(LONG, adopt(life, true)).await;
     let adopted = adopted.expect("it ends").expect("adopted");
-    assert_eq!((adopted.pool.as_str(), adopted.disks), ("default", living(disks)));
+    assert_eq!(
+        (adopted.pool.as_str(), adopted.disks),
+        ("default", living(disks))
+    );
     life.faults().heal();
 }
 
 fn play(seed: u64) -> u64 {
     let mut rig = Rig::new(seed);
+    // Every open disk holds an extent.
+    rig.journal_bytes = 64 * 64 * 4096;
     let mut dice = Dice::new(seed, "adoption");
     let mut disks: Vec<Known> = Vec::new();
     let mut adoptions = 0;
@@ -122,7 +145,11 @@ fn play(seed: u64) -> u64 {
                 check_all(&started, all).await;
                 work(&started, all, rolls).await;
                 if rolls.chance(30) {
-                    started.router.shutdown(Duration::from_secs(600)).await.expect("shutdown");
+                    started
+                        .router
+                        .shutdown(Duration::from_secs(600))
+                        .await
+                        .expect("shutdown");
                     for disk in all.iter_mut() {
                         disk.model.shipped = disk.model.ops.len();
                     }
@@ -150,7 +177,14 @@ fn p4_the_bucket_alone_brings_every_disk_back() {
         cases += 1;
         adoptions += play(seed);
     }
-    report("p4_adoption", &[("cases", cases), ("adoptions", adoptions), ("violations", 0)]);
+    report(
+        "p4_adoption",
+        &[
+            ("cases", cases),
+            ("adoptions", adoptions),
+            ("violations", 0),
+        ],
+    );
 }
 
 /// A pool with two disks, shipped; its host is gone.
@@ -163,7 +197,10 @@ fn shipped(seed: u64) -> (Rig, Vec<Known>) {
         life.create_pool().await;
         for (at, encrypt) in [(0u64, false), (1, true)] {
             let name = format!("d{at}");
-            life.router.create_disk(None, &name, 200 << 10, encrypt).await.expect("a disk");
+            life.router
+                .create_disk(None, &name, 200 << 10, encrypt)
+                .await
+                .expect("a disk");
             let device = life.router.device(&name).await.expect("attach");
             let mut model = Bytes::new(at + 1, 200 << 10);
             for _ in 0..30 {
@@ -172,7 +209,12 @@ fn shipped(seed: u64) -> (Rig, Vec<Known>) {
             life.router.sync_disk(&name).await.expect("sync");
             model.shipped = model.ops.len();
             let floor = model.shipped;
-            disks_ref.push(Known { name, model, floor, deleted: false });
+            disks_ref.push(Known {
+                name,
+                model,
+                floor,
+                deleted: false,
+            });
         }
     });
     rig.host.kill();
@@ -185,13 +227,16 @@ fn a_wrong_key_is_an_error_and_writes_nothing() {
     let before = rig.store().snapshot();
     let mut other = rig.elsewhere(22);
     other.key = key_of(23);
+    other.host.clock().jump_wall_ms(OLD_MS);
     other.live(|life| async move {
-        tokio::time::sleep(OLD).await;
         let error = adopt(&life, true).await.expect_err("a wrong key");
         check_error(&error, ErrorKind::Conflict, &[PLACE, "key", "default"]);
         // Nor may a pool be made over it.
         let store = life.site().store.clone();
-        let error = life.router.create_pool("default", place(PLACE), store).await;
+        let error = life
+            .router
+            .create_pool("default", place(PLACE), store)
+            .await;
         let error = error.expect_err("it is claimed");
         check_error(&error, ErrorKind::Conflict, &[PLACE, "adopt"]);
         assert!(life.router.pools().is_empty());
@@ -214,14 +259,16 @@ fn young_objects_need_take_over() {
     let before = rig.store().snapshot();
     let mut young = rig.elsewhere(32);
     young.live(|life| async move {
-        let error = adopt(&life, false).await.expect_err("the old grid may be alive");
+        let error = adopt(&life, false)
+            .await
+            .expect_err("the old grid may be alive");
         check_error(&error, ErrorKind::Conflict, &[PLACE, "--take-over"]);
     });
     assert!(before == rig.store().snapshot(), "nothing was written");
     let mut old = rig.elsewhere(33);
+    old.host.clock().jump_wall_ms(OLD_MS);
     let disks = &mut disks;
     old.live(|life| async move {
-        tokio::time::sleep(OLD).await;
         adopt(&life, false).await.expect("its objects are old");
         check_all(&life, disks).await;
     });
@@ -234,19 +281,23 @@ fn young_objects_need_take_over() {
 fn segments_of_a_living_grid_are_young() {
     let (mut rig, disks) = shipped(34);
     let mut model = disks[0].model.clone();
+    rig.host.clock().jump_wall_ms(OLD_MS);
     rig.live(|life| async move {
-        tokio::time::sleep(OLD).await;
         let device = life.router.device("d0").await.expect("attach");
         let mut dice = Dice::new(34, "later");
         for _ in 0..20 {
-            step(&device, &mut model, &mut dice).await.expect("in health");
+            step(&device, &mut model, &mut dice)
+                .await
+                .expect("in health");
         }
         life.router.sync_disk("d0").await.expect("sync");
     });
     let mut other = rig.elsewhere(35);
+    other.host.clock().jump_wall_ms(OLD_MS + 600_000 - 60_000);
     other.live(|life| async move {
-        tokio::time::sleep(OLD + Duration::from_secs(60)).await;
-        let error = adopt(&life, false).await.expect_err("the old grid wrote a minute ago");
+        let error = adopt(&life, false)
+            .await
+            .expect_err("the old grid wrote a minute ago");
         check_error(&error, ErrorKind::Conflict, &["--take-over"]);
     });
 }
@@ -269,7 +320,10 @@ fn the_old_router_is_refused_after_a_restart() {
         check_error(error, ErrorKind::Fenced, &[pool, PLACE, "adopt"]);
         assert!(life.router.device("d0").await.is_err());
     });
-    assert!(before == rig.store().snapshot(), "the old grid writes nothing");
+    assert!(
+        before == rig.store().snapshot(),
+        "the old grid writes nothing"
+    );
     // It may adopt it back, and then the other is the old one.
     let disks = &mut disks;
     let mut third = rig.elsewhere(43);
@@ -279,14 +333,16 @@ fn the_old_router_is_refused_after_a_restart() {
     });
     other.host.kill();
     other.live(|life| async move {
-        assert_eq!(life.opened[0].1.as_ref().expect_err("old").kind(), ErrorKind::Fenced);
+        assert_eq!(
+            life.opened[0].1.as_ref().expect_err("old").kind(),
+            ErrorKind::Fenced
+        );
     });
 }
 
 /// DESIGN: a router re-reads the claim while it ships; at a foreign claim it stops shipping,
 /// deleting and serving.
 #[test]
-#[ignore = "the engine reads the claim when a pool is opened and never again"]
 fn the_old_router_stops_at_a_foreign_claim() {
     let (mut rig, mut disks) = shipped(51);
     let mut other = rig.elsewhere(52);
@@ -330,7 +386,10 @@ fn adoption_is_repeated_where_it_was_interrupted() {
         let mut other = rig.elsewhere(6200 + u64::from(at));
         let failed = other.live(|life| async move {
             // The store goes away at some request and stays away.
-            let fault = Fault::Hang { wait: Duration::from_secs(7200), applies: at % 2 == 0 };
+            let fault = Fault::Hang {
+                wait: Duration::from_secs(7200),
+                applies: at % 2 == 0,
+            };
             life.faults().add_script(Script {
                 operations: vpool_object::operation::Operations::ALL,
                 key_contains: String::new(),
@@ -339,7 +398,9 @@ fn adoption_is_repeated_where_it_was_interrupted() {
                 fault,
             });
             // The host dies before the answer.
-            tokio::time::timeout(Duration::from_secs(3600), adopt(&life, true)).await.is_err()
+            tokio::time::timeout(Duration::from_secs(3600), adopt(&life, true))
+                .await
+                .is_err()
         });
         other.host.kill();
         interrupted += u64::from(failed);
@@ -357,7 +418,11 @@ fn adoption_is_repeated_where_it_was_interrupted() {
     }
     report(
         "p4_interrupted_adoptions",
-        &[("cases", cases), ("interrupted", interrupted), ("violations", 0)],
+        &[
+            ("cases", cases),
+            ("interrupted", interrupted),
+            ("violations", 0),
+        ],
     );
     assert!(interrupted > 0);
 }
@@ -372,8 +437,15 @@ fn adoption_twice_on_one_host_is_refused() {
         let error = adopt(&life, true).await.expect_err("it is open here");
         check_error(&error, ErrorKind::Conflict, &["default"]);
         let store = life.site().store.clone();
-        let again = life.router.adopt_pool(Some("new"), place(PLACE), store, true).await;
-        check_error(&again.expect_err("open here"), ErrorKind::Conflict, &["default", PLACE]);
+        let again = life
+            .router
+            .adopt_pool(Some("new"), place(PLACE), store, true)
+            .await;
+        check_error(
+            &again.expect_err("open here"),
+            ErrorKind::Conflict,
+            &["default", PLACE],
+        );
         check_all(&life, disks).await;
     });
 }
@@ -383,7 +455,11 @@ fn a_place_without_a_pool_is_not_adopted() {
     let mut rig = Rig::new(81);
     rig.live(|life| async move {
         let error = adopt(&life, true).await.expect_err("nothing there");
-        check_error(&error, ErrorKind::NotFound, &[PLACE, "check bucket and prefix"]);
+        check_error(
+            &error,
+            ErrorKind::NotFound,
+            &[PLACE, "check bucket and prefix"],
+        );
     });
     assert_eq!(rig.store().object_count(), 0);
 }
@@ -405,7 +481,10 @@ fn stale_listings_bring_back_every_disk_or_nothing() {
         let seen = other.live(|life| async move {
             // All of it is put anew through a store whose lists lag, just before the adoption.
             let lag = Duration::from_secs(25);
-            life.faults().set_plan(FaultPlan { list_lag_max: lag, ..FaultPlan::default() });
+            life.faults().set_plan(FaultPlan {
+                list_lag_max: lag,
+                ..FaultPlan::default()
+            });
             for (key, body) in objects {
                 life.site().store.put(&key, body).await.expect("put");
             }
@@ -419,8 +498,18 @@ fn stale_listings_bring_back_every_disk_or_nothing() {
         cases += 1;
         late += u64::from(!seen);
     }
-    report("p4_stale_listings", &[("cases", cases), ("disks_missed", late), ("violations", late)]);
-    assert_eq!(late, 0, "a disk was missed in a listing within the declared lag");
+    report(
+        "p4_stale_listings",
+        &[
+            ("cases", cases),
+            ("disks_missed", late),
+            ("violations", late),
+        ],
+    );
+    assert_eq!(
+        late, 0,
+        "a disk was missed in a listing within the declared lag"
+    );
 }
 
 /// The store is away in the middle: an error that says so, and nothing is half adopted.
@@ -437,9 +526,10 @@ fn adoption_without_a_store_is_an_error() {
             assert!(life.router.pools().is_empty());
         }
         life.faults().set_outage(None);
-        life.faults().add_script(
-            Script::next(Operation::List, Fault::ErrorBefore(StoreKind::Denied)),
-        );
+        life.faults().add_script(Script::next(
+            Operation::List,
+            Fault::ErrorBefore(StoreKind::Denied),
+        ));
         let error = adopt(&life, true).await.expect_err("it may not list");
         check_error(&error, ErrorKind::Unavailable, &[PLACE]);
         adopt(&life, true).await.expect("adopted");

@@ -132,7 +132,10 @@ impl Bytes {
                 *right |= state[at] == bytes[at];
             }
         }
-        assert!(right.iter().all(|right| *right), "bytes that are neither old nor new");
+        assert!(
+            right.iter().all(|right| *right),
+            "bytes that are neither old nor new"
+        );
     }
 
     /// Checks a whole image after a restart and forgets what is lost. `at_least`: operations
@@ -240,7 +243,13 @@ pub fn draw_range(dice: &mut Dice, size: u64) -> (u64, u64) {
 /// before the error may be there later.
 pub async fn step(device: &Device, model: &mut Bytes, dice: &mut Dice) -> Result<(), BlockError> {
     let done = request(device, model, dice).await;
-    tracing::debug!(model.disk, ops = model.ops.len(), model.flushed, ok = done.is_ok(), "request");
+    tracing::debug!(
+        model.disk,
+        ops = model.ops.len(),
+        model.flushed,
+        ok = done.is_ok(),
+        "request"
+    );
     if done.is_ok() {
         model.acked = model.ops.len();
     }

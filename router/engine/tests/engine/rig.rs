@@ -77,7 +77,12 @@ impl Rig {
         if std::env::var("RUST_LOG").is_ok() {
             let filter = tracing_subscriber::EnvFilter::from_default_env();
             // Only the first of a run is needed.
-            drop(tracing_subscriber::fmt().with_env_filter(filter).without_time().try_init());
+            drop(
+                tracing_subscriber::fmt()
+                    .with_env_filter(filter)
+                    .without_time()
+                    .try_init(),
+            );
         }
         let store = Arc::new(MemoryStore::new());
         Rig {
