@@ -25,6 +25,9 @@ const NOTHING: Write<'static> = Write {
     data: &[],
 };
 
+/// A waiting write larger than this goes in piece by piece; smaller ones keep their order.
+const WRITE_WHOLE_BYTES: usize = 1 << 20;
+
 /// A write without room.
 #[derive(Debug)]
 struct Waiting {
@@ -212,8 +215,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let taken = self.settle(&requests, accepted)?;
             self.line.waiting.drain(..taken);
             moved |= taken > 0;
+            let large = |waiting: &mut Waiting| waiting.data.len() > WRITE_WHOLE_BYTES;
             if taken == 0
-                && let Some(first) = self.line.waiting.pop_front()
+                && let Some(first) = self.line.waiting.pop_front_if(large)
             {
                 // There is room, but not for all of it at once: as a job of its own it goes in
                 // piece by piece, so that no write is too large for a disk that is nearly full.

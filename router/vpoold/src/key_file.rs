@@ -150,11 +150,8 @@ mod tests {
         read_or_create(&data_dir, &host).expect("a new key");
         let path = data_dir.join(NAME);
         let good = fs::read_to_string(&path).expect("text");
-        let flipped = good.replacen(
-            &good[20..21],
-            if &good[20..21] == "0" { "1" } else { "0" },
-            1,
-        );
+        let mut flipped = good.clone();
+        flipped.replace_range(20..21, if &good[20..21] == "0" { "1" } else { "0" });
         for (text, why) in [
             (flipped.as_str(), "damaged"),
             ("", "empty"),

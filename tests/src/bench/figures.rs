@@ -51,6 +51,12 @@ const TARGETS: &[(&str, &str, &str, f64)] = &[
     (MANY_DISKS, VPOOL, ONE_DISK, 0.8),
 ];
 
+/// Whether a target is measured by this column of this row.
+pub(super) fn is_needed(row: &str, column: &str) -> bool {
+    let by = |target: &&(&str, &str, &str, f64)| target.2 == row && target.1 == column;
+    column != NBDKIT || TARGETS.iter().any(|target| by(&target))
+}
+
 /// All samples.
 #[derive(Debug, Default)]
 pub struct Figures {

@@ -33,10 +33,9 @@ impl Router {
         let (claim, secrets) = match bucket.claim().await? {
             Some((claim, tag)) => {
                 // A creation that was interrupted after the claim is taken up again.
-                let known = self.parts.metadata.pools().await?;
                 let ours = claim.grid == self.grid
                     && claim.name == pool_name
-                    && known.iter().all(|pool| pool.id != claim.pool);
+                    && !self.pools.read().contains_key(&claim.pool);
                 if !ours || !bucket.list_disks().await?.is_empty() {
                     return Err(bucket.claimed(&claim, self.grid));
                 }

@@ -12,6 +12,9 @@ mod adopt;
 mod bytes;
 mod crash;
 mod model;
+mod names;
+#[cfg(feature = "audit")]
+mod nonces;
 mod rig;
 mod smoke;
 mod trouble;

@@ -2,7 +2,7 @@
 
 mod outage;
 mod rot;
-mod shapes;
+pub(crate) mod shapes;
 mod space;
 mod sync;
 mod tamper;

@@ -12,6 +12,13 @@ use vpool_object::faults::FaultPlan;
 use crate::bytes::{Bytes, image, step};
 use crate::rig::{Life, Rig, report, seeds};
 
+/// Which disks are encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seal {
+    Some,
+    All,
+}
+
 /// Several disks whose groups lie between each other in one journal: 4096 n + 512 bytes, one
 /// sector, not a whole block at the end.
 const DISKS: [(&str, u64); 3] = [
@@ -25,13 +32,14 @@ async fn run(
     models: &mut [Bytes],
     floors: &[usize],
     dice: &mut Dice,
-    first: Option<Encrypt>,
+    make: Option<Seal>,
 ) {
-    if first {
+    if let Some(seal) = make {
         life.create_pool().await;
         for (name, size) in DISKS {
+            let encrypt = seal == Seal::All || dice.chance(30);
             life.router
-                .create_disk(None, name, size, dice.chance(30))
+                .create_disk(None, name, size, encrypt)
                 .await
                 .expect("a disk");
         }
@@ -72,7 +80,8 @@ async fn beyond_the_end(device: &Device, model: &Bytes) {
     assert!(device.write(u64::MAX, &[1]).await.is_err());
 }
 
-fn play(seed: u64) {
+/// Plays one seed: work on all disks, over kills, power cuts and store errors.
+pub(crate) fn play(seed: u64, seal: Seal) {
     let mut rig = Rig::new(seed);
     let mut dice = Dice::new(seed, "shapes");
     let mut models: Vec<Bytes> = DISKS
@@ -83,7 +92,10 @@ fn play(seed: u64) {
     let mut floors = vec![0; DISKS.len()];
     for life in 0..3 + dice.below(3) {
         let (models_ref, dice_ref, floors_ref) = (&mut models, &mut dice, &floors);
-        rig.live(|started| run(started, models_ref, floors_ref, dice_ref, life == 0));
+        rig.live(|started| {
+            let make = (life == 0).then_some(seal);
+            run(started, models_ref, floors_ref, dice_ref, make)
+        });
         let cut = dice.chance(60);
         if cut {
             rig.host.crash();
@@ -118,7 +130,7 @@ fn bytes_of_any_alignment_on_disks_of_any_size() {
     let mut cases = 0;
     for seed in seeds(150) {
         println!("seed {seed}");
-        play(seed);
+        play(seed, Seal::Some);
         cases += 1;
     }
     report(
