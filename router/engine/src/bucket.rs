@@ -280,7 +280,10 @@ impl Bucket<'_> {
                                 format!("{}: {key} is damaged ({error})", self.place),
                             )
                         })?;
-                    if record.disk != disk || record.generation != generation {
+                    if record.disk != disk
+                        || record.generation != generation
+                        || !key.as_str().ends_with(&format!("{:016x}", record.epoch.0))
+                    {
                         return Err(Error::new(
                             ErrorKind::Corrupt,
                             format!("{}: {key} belongs elsewhere", self.place),

@@ -326,7 +326,12 @@ impl Journal {
             }
             let journal = self.clone();
             let slots = batch.clone();
-            let done = self.host.blocking.run(move || journal.zero(&slots)).await;
+            let zeroed = self.host.blocking.run(move || journal.zero(&slots)).await;
+            // By the one sync that all share: a failed one poisons for everybody at once.
+            let done = match zeroed {
+                Ok(()) => self.sync().await,
+                Err(error) => Err(io_error("make journal space ready", &error)),
+            };
             match done {
                 Ok(()) => {
                     self.state.lock().ready.extend(batch);
@@ -411,10 +416,7 @@ impl Journal {
                 at += length;
             }
         }
-        // A failure here says that writes were lost, and not whose: it poisons.
-        self.file
-            .sync()
-            .inspect_err(|error| self.poison(format_args!("sync failed: {error}")))
+        Ok(())
     }
 
     /// Where a block of an extent is in the file, in bytes.

@@ -3,6 +3,7 @@
 mod outage;
 mod rot;
 pub(crate) mod shapes;
+mod slow;
 mod space;
 mod sync;
 mod tamper;

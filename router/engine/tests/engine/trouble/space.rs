@@ -192,8 +192,6 @@ async fn make_with(life: Life, fault: Option<(SimDisk, Fault)>) {
 
 /// What was interrupted for want of space is made when there is some, without a restart.
 #[test]
-#[ignore = "create_pool leaves the pool in the metadata when its journal cannot be opened, and then \
-            refuses the place as taken, with a remedy that is none"]
 fn t8_a_pool_that_found_no_space_is_made_when_there_is_some() {
     let mut rig = Rig::new(1);
     let disk = rig.host.disk().clone();
