@@ -14,7 +14,9 @@ cd "$(dirname "$0")/.."
 SEEDS=${VPOOL_SEEDS:-500}
 LIMIT=${LIMIT:-600}
 LOG=$(mktemp)
-trap 'rm -f "$LOG"' EXIT
+# A file, not a pipe, so that the counts outlive the loop.
+LIST=$(mktemp)
+trap 'rm -f "$LOG" "$LIST"' EXIT
 
 # bug, package, test program, test: one line each.
 BUGS='
@@ -37,24 +39,23 @@ last_seed() {
     sed -n 's/.*seed \([0-9][0-9]*\)$/\1/p' "$LOG" | tail -n 1
 }
 
-echo "$BUGS" | awk 'NF { print $2, $3 }' | sort -u | while read -r package program; do
+# All, or those asked for.
+echo "$BUGS" | awk -v asked="$*" '
+    BEGIN { count = split(asked, names); for (i = 1; i <= count; i++) wanted[names[i]] = 1 }
+    NF && (count == 0 || $1 in wanted)' >"$LIST"
+if [ ! -s "$LIST" ]; then
+    echo "no such bug: $*" >&2
+    exit 2
+fi
+
+awk '{ print $2, $3 }' "$LIST" | sort -u | while read -r package program; do
     cargo test --locked -p "$package" --features planted --test "$program" --no-run
 done
 
 missed=0
 count=0
-asked=" $* "
-# A file, not a pipe, so that the counts outlive the loop.
-LIST=$(mktemp)
-trap 'rm -f "$LOG" "$LIST"' EXIT
-echo "$BUGS" | awk 'NF' >"$LIST"
 printf '%-20s %-8s %-6s %s\n' BUG CAUGHT SEED TEST
 while read -r bug package program test <&3; do
-    case "$asked" in
-        "  ") ;;
-        *" $bug "*) ;;
-        *) continue ;;
-    esac
     count=$((count + 1))
     caught=no
     why=
@@ -78,9 +79,5 @@ while read -r bug package program test <&3; do
     [ "$caught" = yes ] || missed=$((missed + 1))
 done 3<"$LIST"
 
-if [ "$count" = 0 ]; then
-    echo "no such bug: $*" >&2
-    exit 2
-fi
 echo "$((count - missed)) of $count planted bugs caught"
 [ "$missed" = 0 ]

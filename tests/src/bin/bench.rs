@@ -22,9 +22,9 @@ struct Arguments {
     /// Interleaved rounds, over which medians are taken [default: 5]
     #[arg(long)]
     rounds: Option<u32>,
-    /// Seconds of each burst row [default: 1 if quick, else 3]
+    /// Milliseconds of each burst row [default: 700 if quick, else 3000]
     #[arg(long)]
-    seconds: Option<u64>,
+    row_ms: Option<u64>,
     /// Size of the disks in MiB [default: 256 if quick, else 1024]
     #[arg(long)]
     disk_mib: Option<u64>,
@@ -42,8 +42,8 @@ fn main() -> anyhow::Result<()> {
     options.rounds = arguments.rounds.unwrap_or(options.rounds);
     options.disk_mib = arguments.disk_mib.unwrap_or(options.disk_mib);
     options.row_time = arguments
-        .seconds
-        .map_or(options.row_time, Duration::from_secs);
+        .row_ms
+        .map_or(options.row_time, Duration::from_millis);
     options.only = arguments.only;
     options.directory = arguments.dir.unwrap_or(options.directory);
     fs::create_dir_all(&options.directory).context("make the directory")?;

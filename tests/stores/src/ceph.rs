@@ -4,6 +4,7 @@
 //! Does not own: how the cluster is set up (`ceph-rgw.sh`), installing it
 //! (`install-ceph.sh`).
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
@@ -12,7 +13,12 @@ use anyhow::{Context, bail, ensure};
 
 use crate::{http, port};
 
-/// The user that `ceph-rgw.sh` makes.
+/// What sets a cluster up. It is kept in the program, which may run in another checkout than the
+/// one it was built in.
+const SCRIPT: &str = include_str!("../ceph-rgw.sh");
+const SCRIPT_NAME: &str = "ceph-rgw.sh";
+
+/// The user that the script makes.
 const ACCESS_KEY: &str = "vpool-test-access";
 const SECRET_KEY: &str = "vpool-test-secret";
 const SWIFT_USER: &str = "vpool:swift";
@@ -127,6 +133,7 @@ impl CephRgw {
             .prefix("vpool-ceph-")
             .tempdir()?
             .keep();
+        fs::write(dir.join(SCRIPT_NAME), SCRIPT)?;
         // The watcher first: from here on nothing is left behind.
         let cluster = CephRgw {
             endpoint: format!("http://127.0.0.1:{port}"),
@@ -216,17 +223,17 @@ impl CephRgw {
     }
 
     fn script(&self, command: &[&str], rest: &[&str]) -> anyhow::Result<()> {
-        let output = Command::new(script_path())
+        let output = Command::new("bash")
+            .arg(self.dir.join(SCRIPT_NAME))
             .args(command)
             .arg(&self.dir)
             .args(rest)
             .stdin(Stdio::null())
             .output()
-            .with_context(|| format!("running {}", script_path().display()))?;
+            .with_context(|| format!("running {SCRIPT_NAME}"))?;
         if !output.status.success() {
             bail!(
-                "{} {command:?}: {}\n{}{}",
-                script_path().display(),
+                "{SCRIPT_NAME} {command:?}: {}\n{}{}",
                 output.status,
                 String::from_utf8_lossy(&output.stdout),
                 String::from_utf8_lossy(&output.stderr)
@@ -254,18 +261,18 @@ impl Drop for CephRgw {
 /// its input is closed: by [`Drop`], or by the kernel when this process is gone.
 fn watch(dir: &Path) -> anyhow::Result<Child> {
     Command::new("setsid")
-        .args(["bash", "-c", r#"cat; "$0" kill "$1" && rm -rf -- "$1""#])
-        .arg(script_path())
+        .args([
+            "bash",
+            "-c",
+            r#"cat; bash "$0" kill "$1" && rm -rf -- "$1""#,
+        ])
+        .arg(dir.join(SCRIPT_NAME))
         .arg(dir)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .context("starting the watcher of a Ceph cluster")
-}
-
-fn script_path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("ceph-rgw.sh")
 }
 
 fn installed() -> bool {

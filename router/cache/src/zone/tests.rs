@@ -1,6 +1,6 @@
 //! The zone format: round trips, every flipped bit refused, golden bytes.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use vpool_format::{PoolId, SegmentNo, Slot, StreamUid};
 use vpool_seal::{KeyId, PoolKey};
@@ -79,7 +79,10 @@ fn what_is_written_is_read() {
 
 #[test]
 fn golden_bytes_are_read_for_ever() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/zone.v1.bin");
+    let path = PathBuf::from(
+        std::env::var("CARGO_MANIFEST_DIR").expect("cargo says where the package is"),
+    )
+    .join("golden/zone.v1.bin");
     if std::env::var_os("VPOOL_WRITE_GOLDEN").is_some_and(|value| value == "1") {
         std::fs::write(&path, bytes()).expect("the golden file can be written");
     }

@@ -196,8 +196,6 @@ fn play(seed: u64, seen: &mut Seen) -> bool {
 }
 
 #[test]
-#[ignore = "seeds 30, 90, 102: a flush is answered although the sync of a new extent has failed \
-            before it, and has lost what the flush was to make durable"]
 fn t9_a_failed_sync_poisons_the_journal_until_a_restart() {
     let (mut cases, mut failures, mut seen) = (0, 0, Seen::default());
     for seed in seeds(120) {
@@ -224,4 +222,61 @@ fn t9_a_failed_sync_poisons_the_journal_until_a_restart() {
         failures * 2 > cases,
         "the fault is met in most seeds: {failures} of {cases}"
     );
+}
+
+/// DESIGN: what was acknowledged and lost by a failed sync must not vanish in silence for clients
+/// that outlive the restart. Their first flush after it fails, the next is good.
+#[test]
+#[ignore = "the journal does not record that a sync has failed, so no flush after the restart fails"]
+fn t9_the_first_flush_after_a_lossy_reopen_fails() {
+    let (mut cases, mut lossy, mut silent) = (0, 0, 0);
+    for seed in seeds(20) {
+        let mut rig = Rig::new(seed);
+        let mut dice = Dice::new(seed, "lossy");
+        let mut model = Bytes::new(1, SIZES[0]);
+        let disk = rig.host.disk().clone();
+        let (model_ref, dice) = (&mut model, &mut dice);
+        rig.live(|life| async move {
+            make(&life, dice).await;
+            let a = life.router.device("a").await.expect("attach");
+            let b = life.router.device("b").await.expect("attach");
+            b.write(0, &[1; 4096]).await.expect("write");
+            for at in 0..10 {
+                let (op, payload) = model_ref.draw(at * 8192, 8192);
+                a.write(op.offset, &payload)
+                    .await
+                    .expect("acknowledged, not flushed");
+                model_ref.ops.push(op);
+            }
+            disk.inject(Fault::io(Call::Sync).on("journal").count(1));
+            check_block_error(&b.flush().await.expect_err("it fails"), &[ErrorKind::Io]);
+        });
+        rig.host.kill();
+        rig.host.disk().clear_faults();
+        let (lost, first, second) = rig.live(|life| async move {
+            let device = life.router.device("a").await.expect("attach");
+            let acknowledged = model.ops.len();
+            model.check_prefix(&image(&device).await, 0);
+            let lost = model.ops.len() < acknowledged;
+            (
+                lost,
+                device.flush().await.is_err(),
+                device.flush().await.is_err(),
+            )
+        });
+        assert!(!second, "it is said once");
+        cases += 1;
+        lossy += u64::from(lost);
+        silent += u64::from(lost && !first);
+    }
+    report(
+        "t9_lossy_reopen",
+        &[
+            ("cases", cases),
+            ("lossy", lossy),
+            ("silent", silent),
+            ("violations", silent),
+        ],
+    );
+    assert_eq!(silent, 0, "writes vanished in silence");
 }
