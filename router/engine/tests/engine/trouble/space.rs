@@ -11,7 +11,7 @@ use vpool_host::sim::{Call, Dice, Fault, SimDisk};
 use vpool_host::{Batch, Durability, LocalStore};
 
 use crate::bytes::{Bytes, image, step};
-use crate::rig::{Life, PLACE, Rig, check_block_error, place, report, within};
+use crate::rig::{Life, PLACE, Rig, check_block_error, hear_of_a_loss, place, report, within};
 
 const SIZE: u64 = 1 << 20;
 const LONG: Duration = Duration::from_secs(3600);
@@ -65,6 +65,7 @@ async fn check(life: &Life, model: &mut Bytes, dice: &mut Dice, at_least: usize)
         .await
         .expect("attach after the restart");
     model.check_prefix(&image(&device).await, at_least);
+    hear_of_a_loss(&device).await;
     for _ in 0..20 {
         step(&device, model, dice).await.expect("all is well");
     }
