@@ -6,9 +6,11 @@ use crate::error::{Error, ErrorKind, Result};
 pub const NAME_BYTES_MAX: usize = 255;
 
 /// Checks a disk's or pool's name: 1 to 255 bytes of UTF-8 without control characters, `:` or
-/// `@`; parts between `/` are not empty, `.` or `..`.
+/// `@`; parts between `/` are not empty, `.` or `..`. A pool's name has no `/`.
 pub fn check(what: &str, name: &str) -> Result<()> {
-    let problem = if name.is_empty() {
+    let problem = if what == "pool" && name.contains('/') {
+        Some("holds a slash")
+    } else if name.is_empty() {
         Some("is empty")
     } else if name.len() > NAME_BYTES_MAX {
         Some("is longer than 255 bytes")
@@ -52,6 +54,8 @@ mod tests {
             "", "a:b", "a@b", "a//b", "/a", "a/", "a/../b", ".", "..", "a\nb", "\u{7f}", &long,
         ] {
             assert!(check("disk", bad).is_err(), "{bad}");
+            assert!(check("pool", bad).is_err(), "{bad}");
         }
+        assert!(check("pool", "a/b").is_err(), "a pool is no path");
     }
 }

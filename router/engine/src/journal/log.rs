@@ -127,6 +127,8 @@ pub struct Log {
     /// The use of an extent that holds the newest frontier: it stays until a newer one is logged.
     frontier_in: Option<u64>,
     shut: bool,
+    /// The disk is gone: no extent is taken any more, not even by a task that still runs.
+    gone: bool,
 }
 
 #[derive(Debug)]
@@ -175,6 +177,7 @@ impl Log {
             current: None,
             frontier_in: None,
             shut: false,
+            gone: false,
         }
     }
 
@@ -296,6 +299,7 @@ impl Log {
 
     /// Ends the log of a disk that is gone, whatever is in it.
     pub fn abandon(&mut self) -> Vec<SlotIndex> {
+        self.gone = true;
         self.current = None;
         self.frontier_in = None;
         self.trim(Seq(u64::MAX))
@@ -316,6 +320,10 @@ impl Log {
 
     /// Goes on in a new extent; `false` if there is none.
     fn next_extent(&mut self, control: bool) -> Result<bool> {
+        if self.gone {
+            let what = format!("disk {} is gone", self.disk);
+            return Err(Error::new(ErrorKind::ShuttingDown, what));
+        }
         let Some(Taken {
             slot,
             lap,

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use futures::StreamExt;
 use vpool_format::bucket::{Claim, Descriptor};
 use vpool_format::names::Name;
 use vpool_format::{Base, Epoch, Generation, StreamUid};
@@ -133,6 +132,21 @@ impl Router {
 
 type Newest = Option<(Epoch, StreamUid, Base)>;
 
+async fn label_ms(
+    bucket: &Bucket<'_>,
+    secrets: &Arc<PoolSecrets>,
+    (descriptor, newest): &(Descriptor, Newest),
+) -> Result<u64> {
+    let segment_ms = match newest {
+        None => 0,
+        Some((epoch, uid, _)) => {
+            let stream = (descriptor.disk, *epoch, *uid);
+            bucket.newest_segment_ms(secrets, stream).await?
+        }
+    };
+    Ok(segment_ms.max(descriptor.wall_ms))
+}
+
 /// The newest wall-clock label that the disks' objects carry, in ms since 1970.
 async fn newest_label_ms(
     bucket: &Bucket<'_>,
@@ -140,19 +154,14 @@ async fn newest_label_ms(
     found: &[(Descriptor, Newest)],
 ) -> Result<u64> {
     let mut newest_ms = 0;
-    let mut labels = futures::stream::iter(found.iter().map(|(descriptor, newest)| async move {
-        let segment_ms = match newest {
-            None => 0,
-            Some((epoch, uid, _)) => {
-                let stream = (descriptor.disk, *epoch, *uid);
-                bucket.newest_segment_ms(secrets, stream).await?
-            }
-        };
-        Ok::<u64, Error>(segment_ms.max(descriptor.wall_ms))
-    }))
-    .buffer_unordered(DISKS_AT_ONCE);
-    while let Some(label) = labels.next().await {
-        newest_ms = newest_ms.max(label?);
+    for some in found.chunks(DISKS_AT_ONCE) {
+        let mut labels = Vec::with_capacity(some.len());
+        for found in some {
+            labels.push(label_ms(bucket, secrets, found));
+        }
+        for label in futures::future::join_all(labels).await {
+            newest_ms = newest_ms.max(label?);
+        }
     }
     Ok(newest_ms)
 }
