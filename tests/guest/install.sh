@@ -19,9 +19,16 @@ if have_qemu && have_parts; then exit 0; fi
 [ "${ID:-}" = debian ] || { echo "guest/install.sh: works on Debian only" >&2; exit 1; }
 suite=$VERSION_CODENAME-backports
 
-# The mirror that the system uses.
-mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Identifier: Packages' |
-    awk -v release="$VERSION_CODENAME" '$2 == release { print $1; exit }')
+# The mirror that the system uses, once it has its lists.
+mirror_of_system() {
+    apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Identifier: Packages' |
+        awk -v release="$VERSION_CODENAME" '$2 == release && !found { print $1; found = 1 }'
+}
+mirror=$(mirror_of_system)
+if [ -z "$mirror" ] && [ "$(id -u)" = 0 ]; then
+    apt-get -q -o DPkg::Lock::Timeout=300 update
+    mirror=$(mirror_of_system)
+fi
 [ -n "$mirror" ] || { echo "guest/install.sh: no source of apt serves $VERSION_CODENAME" >&2; exit 1; }
 
 work=$(mktemp -d)

@@ -268,12 +268,22 @@ impl Daemon {
         Ok(())
     }
 
+    /// SIGABRT, as a failed assertion in C would send it; the answer is how it ended.
+    pub fn abort(mut self) -> anyhow::Result<ExitStatus> {
+        self.signal(Signal::ABORT)?;
+        self.child.wait().context("wait for the daemon")
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.pid()).context("a process number")?;
+        let pid = Pid::from_raw(pid).context("a process number")?;
+        kill_process(pid, signal).with_context(|| format!("send {signal:?}"))
+    }
+
     /// SIGTERM; the answer is how long the daemon took to end in order.
     pub fn terminate(mut self) -> anyhow::Result<Duration> {
         let begun = Instant::now();
-        let pid = i32::try_from(self.pid()).context("a process number")?;
-        let pid = Pid::from_raw(pid).context("a process number")?;
-        kill_process(pid, Signal::TERM).context("terminate the daemon")?;
+        self.signal(Signal::TERM)?;
         let status: ExitStatus = self.child.wait().context("wait for the daemon")?;
         ensure!(
             status.success(),
