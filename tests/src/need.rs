@@ -38,6 +38,14 @@ pub fn file(path: &Path, maker: &str) -> bool {
     path.exists() || left_out(&format!("{} is missing; {maker} makes it", path.display()))
 }
 
+/// Whether something else that was looked at is so; the reason says what is missing.
+///
+/// # Panics
+/// Where it is not so, with `CI=true`.
+pub fn that(holds: bool, reason: &str) -> bool {
+    holds || left_out(reason)
+}
+
 /// Whether this kernel knows a file system.
 ///
 /// # Panics
@@ -47,7 +55,7 @@ pub fn filesystem(name: &str) -> bool {
     let known = known
         .lines()
         .any(|line| line.split_whitespace().last() == Some(name));
-    known || left_out(&format!("this kernel has no {name}"))
+    that(known, &format!("this kernel has no {name}"))
 }
 
 /// Says why a test is left out; always `false`.
