@@ -5,10 +5,6 @@
 //! (`vpool_test_stores::proxy`), what a disk must hold (`vpool_tests::oracle`).
 //!
 //! `VPOOL_FAULT_SECONDS` is how long each fault lasts (2).
-#![expect(
-    clippy::print_stdout,
-    reason = "figures of a test, shown where asked for"
-)]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};

@@ -4,10 +4,6 @@
 //! (`vpool_tests::guest`).
 //!
 //! `VPOOL_GUEST_KILLS` is how often the daemon is killed under the guest (2).
-#![expect(
-    clippy::print_stdout,
-    reason = "figures of a test, shown where asked for"
-)]
 
 use std::collections::BTreeMap;
 use std::process::Command;

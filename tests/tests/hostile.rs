@@ -3,10 +3,6 @@
 //!
 //! Owns: the load, and what it may cost. Does not own: the limits (`vpool_nbd::Limits`), single
 //! cases of hostile bytes (tests of `vpool-nbd`).
-#![expect(
-    clippy::print_stdout,
-    reason = "figures of a test, shown where asked for"
-)]
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
