@@ -29,7 +29,11 @@ bench-full: build
 
 soak: build ## the same tests, more seeds
 	VPOOL_SEEDS=$${VPOOL_SEEDS:-20000} $(CARGO) nextest run --locked -p vpool-engine -E 'test(every_end)'
-	VPOOL_CYCLES=$${VPOOL_CYCLES:-200} VPOOL_REPORTS=1 $(CARGO) nextest run --locked -p vpool-tests -E 'binary(kill)'
+	VPOOL_CYCLES=$${VPOOL_CYCLES:-200} VPOOL_GUEST_KILLS=$${VPOOL_GUEST_KILLS:-50} \
+	VPOOL_FS_KILLS=$${VPOOL_FS_KILLS:-100} VPOOL_FAULT_SECONDS=$${VPOOL_FAULT_SECONDS:-15} \
+	VPOOL_VERIFY_SECONDS=$${VPOOL_VERIFY_SECONDS:-600} VPOOL_REPORTS=1 \
+	$(CARGO) nextest run --profile soak --locked -p vpool-tests --no-fail-fast \
+	-E 'binary(kill) + binary(guest) + binary(filesystems) + binary(backend) + binary(verify) + binary(canary)'
 
 planted: ## each planted bug must be caught
 	tests/planted.sh

@@ -7,12 +7,14 @@ what=${1:-test}
 
 # program or file : Debian package
 need_build=(clang:clang /usr/lib/llvm-*/lib/libclang.so*:libclang-dev cc:gcc c++:g++ make:make)
-need_test=(nbdinfo:libnbd-bin nbdsh:python3-libnbd nbdkit:nbdkit fio:fio qemu-img:qemu-utils qemu-nbd:qemu-utils)
+need_test=(nbdinfo:libnbd-bin nbdsh:python3-libnbd nbdkit:nbdkit fio:fio qemu-img:qemu-utils qemu-nbd:qemu-utils
+    nbdfuse:libnbd-bin gcore:gdb losetup:mount mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs xz:xz-utils ldd:libc-bin)
 
 present() {
     case $1 in
     /*) compgen -G "$1" >/dev/null ;;
-    *) command -v "$1" >/dev/null ;;
+    # A user's PATH may lack what root's has.
+    *) PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null ;;
     esac
 }
 
@@ -47,6 +49,13 @@ if [ ${#missing[@]} -gt 0 ]; then
         apt-get -q -o DPkg::Lock::Timeout=300 update
         apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${missing[@]}"
     fi
+fi
+
+# QEMU, and a kernel for its guest, which stays beside the builds.
+if [ "$what" != build ] &&
+    ! bash "$(dirname "$0")/../tests/guest/install.sh" "${CARGO_TARGET_DIR:-$(dirname "$0")/../target}/guest"; then
+    echo "missing: QEMU or a kernel for a guest (above); its test is skipped" >&2
+    [ "${CI:-}" != true ] || exit 1
 fi
 
 if ! command -v cargo >/dev/null; then

@@ -268,12 +268,22 @@ impl Daemon {
         Ok(())
     }
 
+    /// SIGABRT, as a failed assertion in C would send it; the answer is how it ended.
+    pub fn abort(mut self) -> anyhow::Result<ExitStatus> {
+        self.signal(Signal::ABORT)?;
+        self.child.wait().context("wait for the daemon")
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.pid()).context("a process number")?;
+        let pid = Pid::from_raw(pid).context("a process number")?;
+        kill_process(pid, signal).with_context(|| format!("send {signal:?}"))
+    }
+
     /// SIGTERM; the answer is how long the daemon took to end in order.
     pub fn terminate(mut self) -> anyhow::Result<Duration> {
         let begun = Instant::now();
-        let pid = i32::try_from(self.pid()).context("a process number")?;
-        let pid = Pid::from_raw(pid).context("a process number")?;
-        kill_process(pid, Signal::TERM).context("terminate the daemon")?;
+        self.signal(Signal::TERM)?;
         let status: ExitStatus = self.child.wait().context("wait for the daemon")?;
         ensure!(
             status.success(),
@@ -289,15 +299,19 @@ impl Daemon {
             fs::read_to_string(&path).with_context(|| format!("read {path}"))
         };
         let status = read("status")?;
-        let high = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = high.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+        let kib = |name: &str| {
+            let rest = status.lines().find_map(|line| line.strip_prefix(name));
+            let kib = rest.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+            kib.with_context(|| format!("{name} in status"))
+        };
         let stat = read("stat")?;
         // The name in brackets may hold anything; fields are counted behind it.
         let (_, fields) = stat.rsplit_once(')').context("a line of stat")?;
         let ticks = |at: usize| fields.split_whitespace().nth(at)?.parse::<u32>().ok();
         let ticks = ticks(11).zip(ticks(12)).context("times in stat")?;
         Ok(Usage {
-            rss_bytes_max: kib.context("VmHWM in status")? * 1024,
+            rss_bytes: kib("VmRSS:")? * 1024,
+            rss_bytes_max: kib("VmHWM:")? * 1024,
             cpu_s: f64::from(ticks.0 + ticks.1) / 100.0,
         })
     }
@@ -306,6 +320,8 @@ impl Daemon {
 /// What a daemon has used.
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
+    /// Memory now.
+    pub rss_bytes: u64,
     /// The most memory at any time.
     pub rss_bytes_max: u64,
     /// CPU seconds.

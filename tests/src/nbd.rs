@@ -87,10 +87,8 @@ impl Client {
             buffer: Vec::new(),
         };
         for _ in 0..count {
-            let mut stream = UnixStream::connect(&door.socket)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            stream.set_write_timeout(Some(PATIENCE))?;
-            client.size = negotiate(&mut stream, &door.export)?;
+            let (stream, size) = attach(door)?;
+            client.size = size;
             let receiving = stream.try_clone()?;
             // An idle connection may be silent for long; waiting is bounded by `next`.
             receiving.set_read_timeout(None)?;
@@ -204,6 +202,22 @@ pub fn is_away(error: &anyhow::Error) -> bool {
                 | io::ErrorKind::UnexpectedEof
         )
     )
+}
+
+/// A connection that has chosen its export, and the export's size; nobody receives on it.
+pub fn attach(door: &Door) -> anyhow::Result<(UnixStream, u64)> {
+    let mut stream = UnixStream::connect(&door.socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let size = negotiate(&mut stream, &door.export)?;
+    Ok((stream, size))
+}
+
+/// The bytes of a request on such a connection.
+pub fn encoded(request: &Request) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    request.encode(MODE, &mut bytes)?;
+    Ok(bytes)
 }
 
 /// Chooses the export; the answer is its size.

@@ -22,6 +22,7 @@ const WRITES: Mix = Mix {
     fua: 0,
     unaligned: 20,
     hot: 0,
+    pause: Duration::ZERO,
 };
 
 #[test]

@@ -3,6 +3,7 @@
 //! Owns: the mix of requests, their places and lengths. Does not own: sending them.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
@@ -29,6 +30,8 @@ pub struct Mix {
     pub unaligned: u64,
     /// Requests to the part of 4 MiB that is written again and again.
     pub hot: u64,
+    /// Between two requests; none for a writer that is as fast as it can.
+    pub pause: Duration,
 }
 
 impl Default for Mix {
@@ -40,6 +43,7 @@ impl Default for Mix {
             fua: 3,
             unaligned: 20,
             hot: 25,
+            pause: Duration::ZERO,
         }
     }
 }

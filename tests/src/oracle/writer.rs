@@ -112,6 +112,7 @@ impl Oracle {
         }
         while !stop.load(Ordering::Relaxed) {
             while self.in_flight.len() < DEPTH {
+                std::thread::sleep(self.mix.pause);
                 let Some(ask) = self.draw() else { break };
                 self.last_seq += 1;
                 if !self.issue(&mut client, self.last_seq, ask)? {

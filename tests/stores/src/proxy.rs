@@ -4,6 +4,7 @@
 //! Does not own: what is done to one connection (`connection`), the store behind it.
 
 mod connection;
+mod exchange;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -50,9 +51,41 @@ pub enum Mode {
     },
     /// Reads each request whole and answers these bytes; the store hears nothing of it.
     Answer(Vec<u8>),
+    /// Answers these bytes to some requests, of which the store hears nothing; passes the
+    /// others. Each request has a connection of its own.
+    Sometimes {
+        /// How many of a hundred are answered so.
+        percent: u8,
+        /// What they are answered.
+        answer: Vec<u8>,
+    },
+    /// Passes each request, and answers these bytes in place of the store: it is done, and
+    /// told otherwise.
+    DoneButAnswer(Vec<u8>),
+    /// Passes each request twice, one after the other; the second answer passes.
+    Twice,
+    /// Passes everything, but for another ETag in each answer that has one.
+    OtherEtag,
 }
 
 impl Mode {
+    /// A 5xx answer of S3 to so many of a hundred requests.
+    pub fn failing(percent: u8) -> Mode {
+        let code = "InternalError";
+        match Mode::s3_error("500 Internal Server Error", code) {
+            Mode::Answer(answer) => Mode::Sometimes { percent, answer },
+            other => other,
+        }
+    }
+
+    /// A 5xx answer of S3 to requests that are done all the same.
+    pub fn done_but_failing() -> Mode {
+        match Mode::s3_error("500 Internal Server Error", "InternalError") {
+            Mode::Answer(answer) => Mode::DoneButAnswer(answer),
+            other => other,
+        }
+    }
+
     /// An HTTP answer with the given extra header lines (each ending in CR LF) and body.
     pub fn answer(status: &str, fields: &str, body: &[u8]) -> Mode {
         let length = body.len();
@@ -189,11 +222,11 @@ impl Worker {
     }
 
     fn serve(&mut self, stream: TcpStream) {
-        self.accepted.fetch_add(1, Ordering::Relaxed);
+        let number = self.accepted.fetch_add(1, Ordering::Relaxed);
         let (mode, upstream) = (self.mode.clone(), self.upstream);
         self.connections.spawn(async move {
             // An error is the end of the connection: both sides see it.
-            let _ = connection::serve(stream, upstream, mode).await;
+            let _ = connection::serve(stream, upstream, mode, number).await;
         });
     }
 }

@@ -1,28 +1,18 @@
 //! Reading and writing by `qemu-io`.
 //!
-//! Owns: finding it, and saying so when it is missing. Does not own: installing it
+//! Owns: its commands. Does not own: finding it (`vpool_tests::need`), installing it
 //! (`make test` does).
 
 use std::process::Command;
 
 use anyhow::ensure;
+use vpool_tests::need;
 
 use crate::{Done, run};
 
-/// Whether `qemu-io` is installed. Where it is not, the test that asks is left out and says
-/// so; with `CI=true` nothing is left out.
+/// Whether `qemu-io` is installed; else the test that asks is left out.
 pub(crate) fn installed() -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    if std::env::split_paths(&path).any(|dir| dir.join("qemu-io").is_file()) {
-        return true;
-    }
-    let remedy = "qemu-io is not installed; `make test` as root installs it";
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{remedy}");
-    #[expect(clippy::print_stderr, reason = "a test left out says so")]
-    {
-        eprintln!("SKIPPED: {remedy}");
-    }
-    false
+    need::programs(&["qemu-io"])
 }
 
 /// Runs commands on an NBD URI.

@@ -12,6 +12,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::sleep;
 
 use super::Mode;
+use super::exchange::{Treatment, serve_one};
 
 /// A header longer than this is none.
 const HEADER_BYTES_MAX: usize = 64 << 10;
@@ -23,6 +24,7 @@ pub(super) async fn serve(
     mut client: TcpStream,
     upstream: SocketAddr,
     mode: Mode,
+    number: u64,
 ) -> io::Result<()> {
     client.set_nodelay(true)?;
     match mode {
@@ -54,10 +56,30 @@ pub(super) async fn serve(
         Mode::ShortAnswer { after_bytes } => cut_answer(client, upstream, after_bytes, false).await,
         Mode::ResetRequest { after_bytes } => cut_request(client, upstream, after_bytes).await,
         Mode::LoseAnswer => lose_answer(client, upstream).await,
+        Mode::Sometimes { percent, answer } => {
+            let treatment = match scatter(number) % 100 < u64::from(percent) {
+                true => Treatment::Answer(&answer),
+                false => Treatment::Pass,
+            };
+            serve_one(client, upstream, treatment).await
+        }
+        Mode::DoneButAnswer(answer) => {
+            serve_one(client, upstream, Treatment::AnswerAfterwards(&answer)).await
+        }
+        Mode::Twice => serve_one(client, upstream, Treatment::Twice).await,
+        Mode::OtherEtag => serve_one(client, upstream, Treatment::OtherEtag).await,
     }
 }
 
-async fn connect(upstream: SocketAddr) -> io::Result<TcpStream> {
+/// Numbers in order, in no order (SplitMix64): the same each time.
+fn scatter(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+pub(super) async fn connect(upstream: SocketAddr) -> io::Result<TcpStream> {
     let store = TcpStream::connect(upstream).await?;
     store.set_nodelay(true)?;
     Ok(store)
@@ -94,7 +116,9 @@ async fn pass_slowly(
 
 /// Reads up to and with the empty line that ends a header; what came behind it stays in
 /// the answer's second part.
-async fn read_header(from: &mut (impl AsyncRead + Unpin)) -> io::Result<(Vec<u8>, Vec<u8>)> {
+pub(super) async fn read_header(
+    from: &mut (impl AsyncRead + Unpin),
+) -> io::Result<(Vec<u8>, Vec<u8>)> {
     let mut bytes = Vec::new();
     let mut piece = vec![0; PIECE_BYTES];
     loop {
@@ -110,7 +134,7 @@ async fn read_header(from: &mut (impl AsyncRead + Unpin)) -> io::Result<(Vec<u8>
     }
 }
 
-fn content_length(header: &[u8]) -> u64 {
+pub(super) fn content_length(header: &[u8]) -> u64 {
     let header = String::from_utf8_lossy(header);
     let mut fields = header.lines().filter_map(|line| line.split_once(':'));
     fields

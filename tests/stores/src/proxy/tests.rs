@@ -1,6 +1,8 @@
 //! What a client sees in each mode, before a server that always says the same.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -76,4 +78,66 @@ async fn a_change_of_mode_ends_what_hangs() {
     });
     changed.unwrap();
     assert!(answer.map_or(true, |answer| answer.is_empty()));
+}
+
+/// A server that counts requests, names an ETag and ends each connection.
+async fn counting_server() -> (u16, Arc<AtomicU64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let count = Arc::new(AtomicU64::new(0));
+    let counter = count.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 1024];
+            let length = stream.read(&mut request).await.unwrap();
+            request.truncate(length);
+            let text = String::from_utf8(request).unwrap();
+            assert!(text.contains("Connection: close\r\n"), "{text}");
+            assert!(text.ends_with("hello"), "{text}");
+            counter.fetch_add(1, Ordering::Relaxed);
+            let answer = b"HTTP/1.1 200 OK\r\nETag: \"one\"\r\nContent-Length: 2\r\n\r\nok";
+            stream.write_all(answer).await.unwrap();
+        }
+    });
+    (port, count)
+}
+
+async fn put(proxy: &Proxy) -> String {
+    let address = proxy.endpoint().replace("http://", "");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = b"PUT /x HTTP/1.1\r\nContent-Length: 5\r\nConnection: keep-alive\r\n\r\nhello";
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn single_exchanges() {
+    let (port, count) = counting_server().await;
+    let proxy = Proxy::start(port).await.unwrap();
+    let heard = || count.swap(0, Ordering::Relaxed);
+    let set = async |mode| proxy.set_mode(mode).await.unwrap();
+
+    set(Mode::failing(50)).await;
+    let mut failed = 0;
+    for _ in 0..100 {
+        failed += u64::from(put(&proxy).await.starts_with("HTTP/1.1 500 "));
+    }
+    assert!((30..=70).contains(&failed), "{failed} of 100 at 50 %");
+    assert_eq!(heard(), 100 - failed);
+
+    set(Mode::done_but_failing()).await;
+    assert!(put(&proxy).await.contains("InternalError"));
+    assert_eq!(heard(), 1);
+    set(Mode::Twice).await;
+    assert!(put(&proxy).await.ends_with("\r\n\r\nok"));
+    assert_eq!(heard(), 2);
+    set(Mode::OtherEtag).await;
+    let answer = put(&proxy).await;
+    assert!(answer.contains("ETag: \"0123"), "{answer}");
+    assert!(
+        !answer.contains("one") && answer.ends_with("ok"),
+        "{answer}"
+    );
 }

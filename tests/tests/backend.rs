@@ -1,0 +1,282 @@
+//! T6: the store of a pool misbehaves in every way we know, one after the other, while clients
+//! write; nothing is lost, nobody waits for the store, and afterwards the bucket alone holds all.
+//!
+//! Owns: the order of faults, and what is expected of each. Does not own: the faults
+//! (`vpool_test_stores::proxy`), what a disk must hold (`vpool_tests::oracle`).
+//!
+//! `VPOOL_FAULT_SECONDS` is how long each fault lasts (2).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use vpool_api::{Pool, StoreCounts, StoreState};
+use vpool_test_stores::{CephRgw, Mode, Proxy};
+use vpool_tests::daemon::{Flags, World, lock};
+use vpool_tests::nbd::{Client, Door};
+use vpool_tests::oracle::{Ended, Mix, Oracle};
+use vpool_tests::report;
+
+/// The disk of the oracle, in MiB.
+const DISK_MIB: u64 = 64;
+
+/// About 8 MiB/s: every fault meets requests, and the store stays small.
+const PACE: Duration = Duration::from_millis(4);
+
+/// Between two writes whose time is taken.
+const PROBE_PAUSE: Duration = Duration::from_millis(2);
+
+/// Five times the figure to show: the p99 of writes while the journal has room.
+const WRITE_P99_MS_MAX: f64 = 5.0 * 50.0;
+
+/// The longest wait of a breaker is 15 s; five times that is stuck.
+const RECOVERY_TIME_MAX: Duration = Duration::from_secs(75);
+
+/// Failures that are no storm: as many as open the breaker, those that were in flight with
+/// them, and later its trials.
+const ERRORS_TO_LEARN_IT: u64 = 24;
+
+#[test]
+fn a_store_that_misbehaves() -> anyhow::Result<()> {
+    let Some(ceph) = CephRgw::shared() else {
+        return Ok(());
+    };
+    let _alone = lock("kill")?;
+    let begun = Instant::now();
+    let seconds = std::env::var("VPOOL_FAULT_SECONDS").map_or(Ok(2), |text| text.parse::<u64>());
+    let seconds = Duration::from_secs(seconds.context("VPOOL_FAULT_SECONDS is a number")?);
+    ceph.create_bucket("faults")?;
+    let runtime = Runtime::new().context("start a runtime for the proxy")?;
+    let proxy = runtime.block_on(Proxy::start(ceph.port()))?;
+    let rig = Rig {
+        url: format!("{}/faults/all", proxy.endpoint()),
+        keys: ceph.credentials_file().to_string_lossy().into_owned(),
+        runtime,
+        proxy,
+    };
+
+    let world = World::new("backend")?;
+    let daemon = world.start(&Flags::default())?;
+    world.vpool(&rig.at(&["pool", "create", "cloud"]))?;
+    let size = format!("{DISK_MIB}M");
+    world.vpool(&["disk", "create", "cloud:t6", "--size", &size])?;
+    world.vpool(&["disk", "create", "cloud:probe", "--size", "16M"])?;
+    let mix = Mix {
+        pause: PACE,
+        ..Mix::default()
+    };
+    let mut oracle = Oracle::new(6, DISK_MIB << 20, mix, 6)?;
+    let mut figures = serde_json::Map::new();
+    for fault in faults() {
+        let name = fault.name;
+        let seen = meet(&rig, &world, &mut oracle, &fault, seconds);
+        let seen = seen.with_context(|| format!("while the store's fault is `{name}`"))?;
+        println!("{name}: {seen}");
+        figures.insert(name.to_owned(), seen);
+    }
+    let verified = oracle.verify(&world.door("t6"))?;
+    world.vpool(&["pool", "sync", "cloud"])?;
+    daemon.terminate()?;
+    let complaints = world.log_complaints()?;
+    ensure!(
+        complaints.is_empty(),
+        "in the daemon's log: {complaints:#?}"
+    );
+    from_the_bucket_alone(&rig, &world, &mut oracle)?;
+
+    let figures = json!({
+        "faults": figures,
+        "violations": 0,
+        "sectors_written": verified.written,
+        "totals": oracle.totals(),
+        "seconds": begun.elapsed().as_secs(),
+    });
+    report::add("backend", "ceph", figures)?;
+    Ok(())
+}
+
+/// The store, and the way to it.
+struct Rig {
+    runtime: Runtime,
+    proxy: Proxy,
+    url: String,
+    keys: String,
+}
+
+impl Rig {
+    fn set(&self, mode: Mode) -> anyhow::Result<()> {
+        self.runtime.block_on(self.proxy.set_mode(mode))
+    }
+
+    /// A command with the location behind it.
+    fn at<'a>(&'a self, command: &[&'a str]) -> Vec<&'a str> {
+        let location = ["--s3", &self.url, "--credentials-file", &self.keys];
+        [command, &location].concat()
+    }
+}
+
+/// A way to misbehave.
+struct Fault {
+    name: &'static str,
+    mode: Mode,
+    /// Requests fail of it; else they only take longer, or look odd, or few fail.
+    fails: bool,
+}
+
+/// All of them.
+fn faults() -> Vec<Fault> {
+    let fails = |name, mode| Fault {
+        name,
+        mode,
+        fails: true,
+    };
+    let odd = |name, mode| Fault {
+        fails: false,
+        ..fails(name, mode)
+    };
+    let error = |status, code| Mode::s3_error(status, code);
+    let slow = Mode::Rate {
+        bytes_per_second: 1000,
+    };
+    let torn = Mode::ResetRequest { after_bytes: 500 };
+    vec![
+        odd("none", Mode::Pass),
+        odd("500 to 10 %", Mode::failing(10)),
+        fails("500 to 50 %", Mode::failing(50)),
+        fails("500", error("500 Internal Server Error", "InternalError")),
+        fails("SlowDown", error("503 Service Unavailable", "SlowDown")),
+        fails("hang", Mode::Hang),
+        fails("refused", Mode::Refuse),
+        fails("no HTTP", Mode::garbage()),
+        fails("reset in an answer", Mode::ResetAnswer { after_bytes: 10 }),
+        fails("reset in a request", torn),
+        fails("short answer", Mode::ShortAnswer { after_bytes: 10 }),
+        fails("error under 200", error("200 OK", "InternalError")),
+        fails("done, then 500", Mode::done_but_failing()),
+        fails("done, answer lost", Mode::LoseAnswer),
+        odd("done twice", Mode::Twice),
+        odd("other ETag", Mode::OtherEtag),
+        fails("1 kB/s", slow),
+        odd("300 ms late", Mode::Delay(Duration::from_millis(300))),
+        fails("clock skew", error("403 Forbidden", "RequestTimeTooSkewed")),
+    ]
+}
+
+/// Lets clients write while the store has a fault, and waits until all of it is in the store
+/// once it has none.
+fn meet(
+    rig: &Rig,
+    world: &World,
+    oracle: &mut Oracle,
+    fault: &Fault,
+    seconds: Duration,
+) -> anyhow::Result<Value> {
+    let before = counts(world)?;
+    rig.set(fault.mode.clone())?;
+    let stop = AtomicBool::new(false);
+    let (door, other) = (world.door("t6"), world.door("probe"));
+    let (times, syncs, during, recovery) = thread::scope(|scope| {
+        let writer = scope.spawn(|| oracle.run(&door, &stop));
+        let prober = scope.spawn(|| probe(&other, &stop));
+        let syncer = scope.spawn(|| sync_again_and_again(world, &stop));
+        thread::sleep(seconds);
+        stop.store(true, Ordering::Relaxed);
+        let ended = join(writer);
+        let times = join(prober);
+        let during = counts(world);
+        // The syncer may be waiting for the store: whatever went wrong, it comes back.
+        rig.set(Mode::Pass)?;
+        let mended = Instant::now();
+        let syncs = join(syncer)?;
+        world.vpool(&["pool", "sync", "cloud"])?;
+        let recovery = mended.elapsed();
+        ensure!(ended? == Ended::Stopped, "the daemon went away");
+        Ok((times?, syncs, during?, recovery))
+    })?;
+    let after = counts(world)?;
+    ensure!(recovery < RECOVERY_TIME_MAX, "{recovery:?} to recover");
+    ensure!(after.state == StoreState::Up, "it is still down: {after:?}");
+    let p99 = report::percentile_ms(&times, 99).context("some writes")?;
+    ensure!(p99 < WRITE_P99_MS_MAX, "writes take {p99} ms (p99)");
+
+    let requests = after.requests - before.requests;
+    let errors = after.errors - before.errors;
+    let ideal = requests - errors;
+    ensure!(ideal > 0, "nothing was shipped");
+    ensure!(errors > 0 || !fault.fails, "nothing met the fault");
+    // What is tried in vain is at most as much again, and what it takes to learn that it is.
+    ensure!(
+        errors <= ideal + ERRORS_TO_LEARN_IT + seconds.as_secs(),
+        "{errors} requests in vain for {ideal} that were not"
+    );
+    Ok(json!({
+        "write_ms_p50": report::percentile_ms(&times, 50),
+        "write_ms_p99": p99,
+        "syncs": syncs,
+        "requests": requests,
+        "failed": errors,
+        "failed_while_it_lasted": during.errors - before.errors,
+        "retries": after.retries - before.retries,
+        "recovery_ms": u64::try_from(recovery.as_millis())?,
+    }))
+}
+
+fn join<T>(thread: ScopedJoinHandle<'_, anyhow::Result<T>>) -> anyhow::Result<T> {
+    let panicked = |_| Err(anyhow::anyhow!("a client panicked"));
+    thread.join().unwrap_or_else(panicked)
+}
+
+/// Has everything shipped as soon as it is written, so that each fault meets many requests. The
+/// answer is how often all was in the store.
+fn sync_again_and_again(world: &World, stop: &AtomicBool) -> anyhow::Result<u64> {
+    let mut syncs = 0;
+    while !stop.load(Ordering::Relaxed) {
+        world.vpool(&["disk", "sync", "cloud:t6"])?;
+        syncs += 1;
+    }
+    Ok(syncs)
+}
+
+/// Takes the time of small writes, one after the other.
+fn probe(door: &Door, stop: &AtomicBool) -> anyhow::Result<Vec<Duration>> {
+    let mut client = Client::connect(door, 1)?;
+    let mut times = Vec::new();
+    let blocks = client.size() / 4096;
+    for number in 0_u64.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let block = number.to_le_bytes().repeat(512);
+        let begun = Instant::now();
+        client.write(number * 7 % blocks * 4096, &block)?;
+        times.push(begun.elapsed());
+        thread::sleep(PROBE_PAUSE);
+    }
+    Ok(times)
+}
+
+fn counts(world: &World) -> anyhow::Result<StoreCounts> {
+    let shown = world.vpool(&["pool", "show", "cloud", "-o", "json"])?;
+    let pool: Pool = serde_json::from_str(&shown).with_context(|| shown.clone())?;
+    pool.store.context("the pool's store is open")
+}
+
+/// Adopts the bucket in a new place that has nothing but the key, over a store that fails now
+/// and then, and compares the whole disk.
+fn from_the_bucket_alone(rig: &Rig, world: &World, oracle: &mut Oracle) -> anyhow::Result<()> {
+    let heir = World::new("heir")?;
+    std::fs::copy(world.data().join("grid.key"), heir.data().join("grid.key"))
+        .context("copy the key")?;
+    let daemon = heir.start(&Flags::default())?;
+    rig.set(Mode::failing(10))?;
+    heir.vpool(&rig.at(&["pool", "adopt", "--yes", "--take-over"]))?;
+    oracle
+        .verify(&heir.door("t6"))
+        .context("from the bucket alone")?;
+    rig.set(Mode::Pass)?;
+    daemon.terminate()?;
+    Ok(())
+}
