@@ -16,6 +16,7 @@ use crate::limits::BLOCK_U32;
 pub struct Device {
     disk: Arc<VDisk>,
     _attachment: Arc<crate::router::Attachment>,
+    wrote: crate::planted::Wrote,
 }
 
 impl Device {
@@ -24,6 +25,7 @@ impl Device {
         Device {
             disk,
             _attachment: attachment,
+            wrote: crate::planted::Wrote::default(),
         }
     }
 
@@ -37,6 +39,7 @@ impl Device {
         if length == 0 {
             return Ok(());
         }
+        self.wrote.note();
         Ok(self
             .disk
             .log_all(Change {
@@ -63,6 +66,7 @@ impl BlockDevice for Device {
     }
 
     fn write_now(&self, writes: &[Write<'_>]) -> Accepted {
+        self.wrote.note();
         self.disk.accept(writes)
     }
 
@@ -82,6 +86,7 @@ impl BlockDevice for Device {
             length,
             payload: data,
         };
+        self.wrote.note();
         Ok(self.disk.log_all(change).await?)
     }
 
@@ -104,7 +109,9 @@ impl BlockDevice for Device {
     }
 
     async fn flush(&self) -> Result<(), BlockError> {
-        self.disk.make_durable().await?;
+        if self.wrote.must_flush() {
+            self.disk.make_durable().await?;
+        }
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 
 use std::process::Command;
 
-use crate::rig::{report, seeds};
+use crate::figures::Figures;
 use crate::trouble::shapes::{Seal, play};
 
 /// Seeds of other tests begin at 1.
@@ -34,22 +34,16 @@ fn t31_no_key_and_nonce_seal_twice() {
 #[test]
 #[ignore = "run by t31_no_key_and_nonce_seal_twice, alone in its process"]
 fn in_a_process_of_its_own() {
+    let figures = Figures::of("t31_nonces");
     let mut cases = 0;
     vpool_seal::audit::start();
-    for seed in seeds(120) {
+    for seed in figures.seeds(120) {
         play(APART + seed, Seal::All);
         cases += 1;
     }
     let found = vpool_seal::audit::finish();
     let repeated = found.repeated as u64;
-    report(
-        "t31_nonces",
-        &[
-            ("cases", cases),
-            ("seals", found.seals as u64),
-            ("violations", repeated),
-        ],
-    );
     assert_eq!(repeated, 0, "a (key, nonce) was used twice");
     assert!(found.seals > 10_000);
+    figures.tell(&[("cases", cases), ("seals", found.seals as u64)]);
 }
