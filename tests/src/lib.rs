@@ -14,3 +14,4 @@ pub mod daemon;
 pub mod nbd;
 pub mod oracle;
 pub mod report;
+pub mod sums;
