@@ -25,7 +25,7 @@ impl Device {
         Device {
             disk,
             _attachment: attachment,
-            wrote: crate::planted::Wrote::default(),
+            wrote: Default::default(),
         }
     }
 

@@ -76,15 +76,6 @@ impl Rig {
     pub fn new(seed: u64) -> Rig {
         if std::env::var("RUST_LOG").is_ok() {
             let filter = tracing_subscriber::EnvFilter::from_default_env();
-            drop(
-                tracing_subscriber::fmt()
-                    .with_env_filter(filter)
-                    .without_time()
-                    .try_init(),
-            );
-        }
-        if std::env::var("RUST_LOG").is_ok() {
-            let filter = tracing_subscriber::EnvFilter::from_default_env();
             // Only the first of a run is needed.
             drop(
                 tracing_subscriber::fmt()
