@@ -9,6 +9,7 @@
 pub mod local;
 pub mod state;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use async_trait::async_trait;
@@ -109,6 +110,31 @@ pub struct Streams {
     pub closed: Option<SealedEnd>,
     /// The newest epoch whose stream record is in the bucket; 0 = none.
     pub recorded: Epoch,
+    /// The open stream ends here or later: all up to here is in the store, and the journal
+    /// holds nothing of it.
+    pub resting: Option<SealedEnd>,
+    /// The other machines that have attached the disk since its stream was opened.
+    pub clients: BTreeSet<String>,
+    /// The machines of which acknowledged writes may be lost: the next flush of each fails.
+    pub owed: BTreeSet<String>,
+}
+
+/// In [`Streams::owed`]: this host.
+pub const THIS_HOST: &str = "";
+
+/// In [`Streams::clients`] and [`Streams::owed`]: more machines than are kept apart.
+pub const ANY_MACHINE: &str = "*";
+
+/// Machines that are kept apart, for each disk.
+pub const MACHINES_MAX: usize = 256;
+
+/// A disk that was found in a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdoptedDisk {
+    /// The disk.
+    pub entry: DiskEntry,
+    /// The newest stream that is recorded there: the next [`Metadata::bump`] goes on from it.
+    pub newest: Option<(Epoch, StreamUid, Base)>,
 }
 
 /// The commands. Each is durable when it has been answered, and safe to repeat.
@@ -146,17 +172,27 @@ pub trait Metadata: Send + Sync + fmt::Debug {
     /// fenced from here on. [`Error::Conflict`] if another opening came first.
     async fn bump(&self, disk: DiskId, from: Epoch, uid: StreamUid) -> Result<Epoch>;
 
-    /// Adds a disk that was found in a bucket, with the newest stream that is recorded there:
-    /// the next [`bump`](Self::bump) goes on from it. The disk's name must be free.
-    async fn adopt_disk(
-        &self,
-        disk: DiskEntry,
-        newest: Option<(Epoch, StreamUid, Base)>,
-    ) -> Result<()>;
+    /// Adds a pool with the disks that were found in its bucket, all or none: name and id must
+    /// be free.
+    async fn adopt_pool(&self, pool: PoolEntry, disks: Vec<AdoptedDisk>) -> Result<()>;
 
     /// Records that the current stream `end.uid` was closed with everything in the store.
     /// [`Error::Conflict`] if it is not the current one.
     async fn close(&self, disk: DiskId, end: SealedEnd) -> Result<()>;
+
+    /// Records that the open stream `end.uid` is in the store up to `end`, and that nothing up
+    /// to there is in the journal any more. [`Error::Conflict`] if it is not the open one.
+    async fn rest(&self, disk: DiskId, end: SealedEnd) -> Result<()>;
+
+    /// Records that another machine has attached the disk.
+    async fn attached(&self, disk: DiskId, machine: String) -> Result<()>;
+
+    /// Records, after the journal was opened again and may have lost what was acknowledged in
+    /// it, to whom that is owed: the machines of the disk's clients, and this host if `here`.
+    async fn owe(&self, disk: DiskId, here: bool) -> Result<()>;
+
+    /// Records that a machine has been told.
+    async fn told(&self, disk: DiskId, machine: String) -> Result<()>;
 
     /// Records that the stream record of `epoch` is in the bucket.
     async fn recorded(&self, disk: DiskId, epoch: Epoch) -> Result<()>;

@@ -25,7 +25,7 @@ use vpool_format::{Base, DiskId, Epoch, GridId, PoolId, SealedEnd, StreamUid};
 use vpool_host::{Batch, Blocking, Durability, Entropy, LocalStore, Table, TableKind};
 
 use crate::state::{Change, Command, Outcome, State};
-use crate::{DiskEntry, Error, Metadata, PoolEntry, Result, Streams};
+use crate::{AdoptedDisk, DiskEntry, Error, Metadata, PoolEntry, Result, Streams};
 
 /// The table that the metadata is kept in.
 pub const TABLE: Table = Table {
@@ -208,16 +208,28 @@ impl Metadata for LocalMetadata {
         }
     }
 
-    async fn adopt_disk(
-        &self,
-        disk: DiskEntry,
-        newest: Option<(Epoch, StreamUid, Base)>,
-    ) -> Result<()> {
-        self.run(Command::AdoptDisk(disk, newest)).await.map(drop)
+    async fn adopt_pool(&self, pool: PoolEntry, disks: Vec<AdoptedDisk>) -> Result<()> {
+        self.run(Command::AdoptPool(pool, disks)).await.map(drop)
     }
 
     async fn close(&self, disk: DiskId, end: SealedEnd) -> Result<()> {
         self.run(Command::Close(disk, end)).await.map(drop)
+    }
+
+    async fn rest(&self, disk: DiskId, end: SealedEnd) -> Result<()> {
+        self.run(Command::Rest(disk, end)).await.map(drop)
+    }
+
+    async fn attached(&self, disk: DiskId, machine: String) -> Result<()> {
+        self.run(Command::Attached(disk, machine)).await.map(drop)
+    }
+
+    async fn owe(&self, disk: DiskId, here: bool) -> Result<()> {
+        self.run(Command::Owe(disk, here)).await.map(drop)
+    }
+
+    async fn told(&self, disk: DiskId, machine: String) -> Result<()> {
+        self.run(Command::Told(disk, machine)).await.map(drop)
     }
 
     async fn recorded(&self, disk: DiskId, epoch: Epoch) -> Result<()> {

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use vpool_format::{Base, DiskId, Epoch, GridId, PoolId, SealedEnd, StreamUid};
 
-use crate::{DiskEntry, Error, PoolEntry, Result, Streams};
+use crate::{AdoptedDisk, DiskEntry, Error, PoolEntry, Result, Streams};
 
 /// One thing to be agreed on. See [`Metadata`](crate::Metadata) for what each is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,14 +29,22 @@ pub enum Command {
     CreateDisk(DiskEntry),
     /// Replaces a disk's entry.
     UpdateDisk(DiskEntry),
-    /// Adds a disk with the newest stream that its bucket knows of.
-    AdoptDisk(DiskEntry, Option<(Epoch, StreamUid, Base)>),
+    /// Adds a pool with the disks that its bucket knows of.
+    AdoptPool(PoolEntry, Vec<AdoptedDisk>),
     /// Removes a disk and its streams.
     DeleteDisk(DiskId),
     /// Makes `uid` the current stream of a disk, if `from` is still the newest epoch.
     Bump(DiskId, Epoch, StreamUid),
     /// Records where the current stream of a disk ended.
     Close(DiskId, SealedEnd),
+    /// Records how far the open stream of a disk is out of the journal.
+    Rest(DiskId, SealedEnd),
+    /// Records that a machine has attached a disk.
+    Attached(DiskId, String),
+    /// Records to whom a loss is owed; the flag: also to this host.
+    Owe(DiskId, bool),
+    /// Records that a machine has been told of a loss.
+    Told(DiskId, String),
     /// Records that the stream record of the epoch is in the bucket.
     Recorded(DiskId, Epoch),
     /// Fixes what the current stream of a disk starts from.
@@ -133,8 +141,8 @@ impl State {
             Command::CreatePool(pool) => self.create_pool(pool)?,
             Command::UpdatePool(pool) => self.update_pool(pool)?,
             Command::CreateDisk(disk) => self.create_disk(disk)?,
-            Command::AdoptDisk(disk, newest) => {
-                return Ok((Outcome::Done, self.adopt_disk(disk, newest.as_ref())?));
+            Command::AdoptPool(pool, disks) => {
+                return Ok((Outcome::Done, self.adopt_pool(pool, disks)?));
             }
             Command::UpdateDisk(disk) => self.update_disk(disk)?,
             Command::DeleteDisk(disk) => {
@@ -149,6 +157,16 @@ impl State {
             Command::Close(disk, end) => {
                 streams::close(&self.streams(*disk)?, end)?.map(|then| Change::Streams(*disk, then))
             }
+            Command::Rest(disk, end) => {
+                streams::rest(&self.streams(*disk)?, end)?.map(|then| Change::Streams(*disk, then))
+            }
+            Command::Attached(disk, machine) => streams::attached(&self.streams(*disk)?, machine)?
+                .map(|then| Change::Streams(*disk, then)),
+            Command::Owe(disk, here) => {
+                streams::owe(&self.streams(*disk)?, *here).map(|then| Change::Streams(*disk, then))
+            }
+            Command::Told(disk, machine) => streams::told(&self.streams(*disk)?, machine)
+                .map(|then| Change::Streams(*disk, then)),
             Command::Recorded(disk, epoch) => streams::recorded(&self.streams(*disk)?, *epoch)?
                 .map(|then| Change::Streams(*disk, then)),
             Command::Seal(disk, epoch, base) => streams::seal(&self.streams(*disk)?, *epoch, base)?
@@ -284,6 +302,22 @@ impl State {
             Some(_) => conflict(format!("disk {} exists and is another", disk.id)),
             None => self.put_disk(disk),
         }
+    }
+
+    /// Each disk is judged after those before it: no two may have one name.
+    fn adopt_pool(&self, pool: &PoolEntry, disks: &[AdoptedDisk]) -> Result<Vec<Change>> {
+        let mut changes: Vec<Change> = self.create_pool(pool)?.into_iter().collect();
+        let mut then = self.clone();
+        then.commit(changes.iter().cloned());
+        for disk in disks {
+            if disk.entry.pool != pool.id {
+                return conflict(format!("disk {} is of another pool", disk.entry.id));
+            }
+            let more = then.adopt_disk(&disk.entry, disk.newest.as_ref())?;
+            then.commit(more.iter().cloned());
+            changes.extend(more);
+        }
+        Ok(changes)
     }
 
     fn adopt_disk(

@@ -5,7 +5,7 @@
 //!
 //! | bytes | field |
 //! | --- | --- |
-//! | 2 | version, 1 |
+//! | 2 | version: 1; of streams 2 |
 //! | 2 | zero |
 //! | … | fields, below |
 //! | 4 | CRC-32C over the key and all before |
@@ -15,9 +15,11 @@
 //! | grid | id 16 |
 //! | pool | name blob, generation 8, wrapped key blob, location: 1, then: 0 = path blob; 1 = endpoint, bucket, prefix, region, credentials file blobs, [CA file blob], path style 1 |
 //! | disk | pool 16, size 8, descriptor 8, created 8, name blob, [wrapped key blob] |
-//! | streams | [epoch 8, uid 16], [base], [epoch 8, uid 16, base], [end], recorded 8 |
+//! | streams | [epoch 8, uid 16], [base], [epoch 8, uid 16, base], [end], recorded 8; from version 2 on: [resting end], clients, owed (count 4, blobs, ascending) |
 //! | end | uid 16, epoch 8, segment 8, seq 8, checkpoint 8 |
 //! | base | count 4 of ends, count 4 of tails (uid 16, first 8, last 8) |
+
+use std::collections::BTreeSet;
 
 use vpool_format::{
     Base, DiskId, Epoch, Generation, GridId, PoolId, SealedEnd, SegmentNo, Seq, StreamUid, Tail,
@@ -30,6 +32,7 @@ use crate::state::Change;
 use crate::{DiskEntry, Error, Location, PoolEntry, Result, Streams};
 
 const VERSION: u16 = 1;
+const STREAMS_VERSION: u16 = 2;
 /// In a disk's descriptor number: the disk is being deleted.
 const DELETING: u64 = 1 << 63;
 const HEADER_BYTES: usize = 4;
@@ -55,7 +58,7 @@ pub(super) fn batch(changes: &[Change]) -> Batch {
             }
             Change::Streams(disk, streams) => {
                 let key = key(b's', disk.0);
-                let value = sealed(&key, |to| put_streams(to, streams));
+                let value = sealed_as(STREAMS_VERSION, &key, |to| put_streams(to, streams));
                 batch.put(TABLE.name, key, value);
             }
             Change::Gone(disk) => {
@@ -114,7 +117,11 @@ fn key(kind: u8, id: u128) -> Vec<u8> {
 }
 
 fn sealed(key: &[u8], fields: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut to = VERSION.to_le_bytes().to_vec();
+    sealed_as(VERSION, key, fields)
+}
+
+fn sealed_as(version: u16, key: &[u8], fields: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut to = version.to_le_bytes().to_vec();
     to.extend_from_slice(&[0; 2]);
     fields(&mut to);
     let crc = checksum(key, &to);
@@ -135,10 +142,19 @@ fn opened<'a>(key: &'a [u8], value: &'a [u8]) -> Result<Reader<'a>> {
     if checksum(key, before).to_le_bytes() != *crc {
         return Err(damaged(key, "a wrong checksum"));
     }
-    let mut from = Reader { key, rest: before };
-    let version = u16::from_le_bytes(from.array()?);
-    if version != VERSION || from.array::<2>()? != [0; 2] {
-        return Err(damaged(key, &format!("version {version}, not {VERSION}")));
+    let mut from = Reader {
+        key,
+        rest: before,
+        version: 0,
+    };
+    from.version = u16::from_le_bytes(from.array()?);
+    let newest = match key.first() {
+        Some(b's') => STREAMS_VERSION,
+        _ => VERSION,
+    };
+    if !(VERSION..=newest).contains(&from.version) || from.array::<2>()? != [0; 2] {
+        let what = format!("version {}, not {VERSION} to {newest}", from.version);
+        return Err(damaged(key, &what));
     }
     Ok(from)
 }
@@ -227,6 +243,13 @@ fn put_streams(to: &mut Vec<u8>, streams: &Streams) {
     });
     put_option(to, streams.closed.as_ref(), put_end);
     put_u64(to, streams.recorded.0);
+    put_option(to, streams.resting.as_ref(), put_end);
+    for machines in [&streams.clients, &streams.owed] {
+        put_count(to, machines.len());
+        for machine in machines {
+            put_blob(to, machine.as_bytes());
+        }
+    }
 }
 
 fn put_end(to: &mut Vec<u8>, end: &SealedEnd) {
@@ -292,7 +315,7 @@ fn take_disk(from: &mut Reader<'_>, id: DiskId) -> Result<DiskEntry> {
 }
 
 fn take_streams(from: &mut Reader<'_>) -> Result<Streams> {
-    Ok(Streams {
+    let mut streams = Streams {
         current: from.option(|from| Ok((Epoch(from.u64()?), StreamUid(from.u128()?))))?,
         base: from.option(take_base)?,
         previous: from.option(|from| {
@@ -301,7 +324,27 @@ fn take_streams(from: &mut Reader<'_>) -> Result<Streams> {
         })?,
         closed: from.option(take_end)?,
         recorded: Epoch(from.u64()?),
-    })
+        ..Streams::default()
+    };
+    if from.version >= STREAMS_VERSION {
+        streams.resting = from.option(take_end)?;
+        streams.clients = take_machines(from)?;
+        streams.owed = take_machines(from)?;
+    }
+    Ok(streams)
+}
+
+/// In the order in which they are written, so that equal values are equal bytes.
+fn take_machines(from: &mut Reader<'_>) -> Result<BTreeSet<String>> {
+    let mut machines = BTreeSet::new();
+    for _ in 0..from.count()? {
+        let machine = from.text()?;
+        if machines.last().is_some_and(|last| *last >= machine) {
+            return Err(from.damaged("machines out of order"));
+        }
+        machines.insert(machine);
+    }
+    Ok(machines)
 }
 
 fn take_end(from: &mut Reader<'_>) -> Result<SealedEnd> {
@@ -336,6 +379,7 @@ fn take_base(from: &mut Reader<'_>) -> Result<Base> {
 struct Reader<'a> {
     key: &'a [u8],
     rest: &'a [u8],
+    version: u16,
 }
 
 impl Reader<'_> {

@@ -15,7 +15,9 @@
 
 use vpool_format::{Base, Epoch, SealedEnd, StreamUid};
 
-use crate::{Error, Result, Streams};
+use std::collections::BTreeSet;
+
+use crate::{ANY_MACHINE, Error, MACHINES_MAX, Result, Streams, THIS_HOST};
 
 /// Gives out epoch `from + 1`. The second part is `None` if nothing changes.
 pub(super) fn bump(now: &Streams, from: Epoch, uid: StreamUid) -> Result<(Epoch, Option<Streams>)> {
@@ -75,6 +77,67 @@ pub(super) fn close(now: &Streams, end: &SealedEnd) -> Result<Option<Streams>> {
     }
 }
 
+/// Records that the open stream is in the store up to `end`, and the journal rid of it.
+pub(super) fn rest(now: &Streams, end: &SealedEnd) -> Result<Option<Streams>> {
+    let open = now.current == Some((end.epoch, end.uid)) && now.base.is_some();
+    if !open || now.closed.is_some() {
+        return Err(Error::Conflict(format!(
+            "stream {} of epoch {} is not the one that is open",
+            end.uid, end.epoch
+        )));
+    }
+    let reached = |end: &SealedEnd| (end.segment, end.seq, end.checkpoint);
+    match &now.resting {
+        Some(before) if before == end => Ok(None),
+        Some(before) if reached(before) > reached(end) => Err(Error::Conflict(format!(
+            "stream {} is known to reach to segment {}",
+            before.uid, before.segment
+        ))),
+        _ => Ok(Some(Streams {
+            resting: Some(*end),
+            ..now.clone()
+        })),
+    }
+}
+
+/// Records that a machine has attached the disk. Beyond [`MACHINES_MAX`] they are one.
+pub(super) fn attached(now: &Streams, machine: &str) -> Result<Option<Streams>> {
+    if now.current.is_none() {
+        return Err(Error::Conflict("the disk has not been opened".to_owned()));
+    }
+    if now.clients.contains(machine) || now.clients.contains(ANY_MACHINE) {
+        return Ok(None);
+    }
+    let mut then = now.clone();
+    if then.clients.len() >= MACHINES_MAX {
+        then.clients = BTreeSet::from([ANY_MACHINE.to_owned()]);
+    } else {
+        then.clients.insert(machine.to_owned());
+    }
+    Ok(Some(then))
+}
+
+/// Records to whom a loss is owed. A disk that was closed in order has lost nothing.
+pub(super) fn owe(now: &Streams, here: bool) -> Option<Streams> {
+    if now.current.is_none() || now.closed.is_some() {
+        return None;
+    }
+    let mut then = now.clone();
+    then.owed.extend(now.clients.iter().cloned());
+    if here {
+        then.owed.insert(THIS_HOST.to_owned());
+    }
+    (then != *now).then_some(then)
+}
+
+/// Records that a machine has been told.
+pub(super) fn told(now: &Streams, machine: &str) -> Option<Streams> {
+    let mut then = now.clone();
+    then.owed.remove(machine);
+    then.owed.remove(ANY_MACHINE);
+    (then != *now).then_some(then)
+}
+
 /// Records that a stream record is in the bucket.
 pub(super) fn recorded(now: &Streams, epoch: Epoch) -> Result<Option<Streams>> {
     let current = now.current.map_or(Epoch(0), |(epoch, _)| epoch);
@@ -108,6 +171,11 @@ pub(super) fn seal(now: &Streams, epoch: Epoch, base: &Base) -> Result<Option<St
         }
         // What a close has recorded is an end too; the checkpoint may be a newer one.
         let closed = now.closed.filter(|closed| closed.uid == end.uid);
+        // And what is known to be in the store and nowhere else is not left behind.
+        let resting = now.resting.filter(|resting| resting.uid == end.uid);
+        if resting.is_some_and(|least| end.segment < least.segment || end.seq < least.seq) {
+            return refused(format!("stream {} reaches further", end.uid));
+        }
         if closed.is_some_and(|closed| (closed.segment, closed.seq) != (end.segment, end.seq)) {
             return refused(format!("stream {} was closed elsewhere", end.uid));
         }
@@ -116,6 +184,8 @@ pub(super) fn seal(now: &Streams, epoch: Epoch, base: &Base) -> Result<Option<St
         base: Some(base.clone()),
         previous: None,
         closed: None,
+        resting: None,
+        clients: BTreeSet::new(),
         ..now.clone()
     };
     match check(&then) {
@@ -153,11 +223,20 @@ pub(super) fn check(streams: &Streams) -> std::result::Result<(), &'static str> 
         (Some(_), _) => Some((current, uid)),
         (None, previous) => previous.as_ref().map(|(epoch, uid, _)| (*epoch, *uid)),
     };
+    let of_open =
+        |end: &Option<SealedEnd>| end.is_none_or(|end| Some((end.epoch, end.uid)) == open);
     holds(
-        streams
-            .closed
-            .is_none_or(|end| Some((end.epoch, end.uid)) == open),
+        of_open(&streams.closed),
         "a closed end of a stream that was not open",
+    )?;
+    holds(
+        of_open(&streams.resting),
+        "a resting end of a stream that was not open",
+    )?;
+    // One more in what is owed: this host.
+    holds(
+        streams.clients.len() <= MACHINES_MAX && streams.owed.len() <= 2 * MACHINES_MAX + 1,
+        "more machines than are kept apart",
     )
 }
 

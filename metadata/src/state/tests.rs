@@ -8,7 +8,7 @@ use vpool_format::{
 };
 
 use super::{Command, Outcome, State};
-use crate::{DiskEntry, Error, Location, PoolEntry, Result};
+use crate::{AdoptedDisk, DiskEntry, Error, Location, PoolEntry, Result};
 
 fn pool(id: u128, name: &str, generation: u64) -> PoolEntry {
     PoolEntry {
@@ -216,18 +216,22 @@ fn what_was_served_last_is_known_until_the_seal() {
 
 #[test]
 fn an_adopted_disk_goes_on_from_its_newest_stream() {
-    use Expect::{Conflict, Done, Epoch, NotFound};
+    use Expect::{Conflict, Done, Epoch};
     let adopt = |disk: DiskEntry, newest: Option<(u64, u128)>| {
         let newest = newest.map(|(epoch, uid)| {
             let base = base(&[end(1, 3, 4)]);
             (vpool_format::Epoch(epoch), StreamUid(uid), base)
         });
-        Command::AdoptDisk(disk, newest)
+        let pool = pool(disk.pool.0, if disk.pool.0 == 1 { "p" } else { "q" }, 1);
+        let disk = AdoptedDisk {
+            entry: disk,
+            newest,
+        };
+        Command::AdoptPool(pool, vec![disk])
     };
     let on = |id, from, uid| Command::Bump(DiskId(id), vpool_format::Epoch(from), StreamUid(uid));
     let state = check(&[
         (adopt(disk(2, 1, "d", 4), Some((7, 20))), Conflict),
-        (adopt(disk(2, 9, "e", 4), Some((7, 20))), NotFound),
         (adopt(disk(2, 1, "e", 4), Some((0, 20))), Conflict),
         (adopt(disk(2, 1, "e", 4), Some((7, 1))), Conflict),
         (adopt(disk(2, 1, "e", 4), Some((7, 20))), Done),
@@ -244,6 +248,107 @@ fn an_adopted_disk_goes_on_from_its_newest_stream() {
     assert_eq!(streams.current.map(|(_, uid)| uid.0), Some(30));
     assert_eq!(streams.previous.map(|(_, uid, _)| uid.0), Some(20));
     assert_eq!(streams.recorded.0, 7);
+}
+
+/// All disks of a pool are adopted, or none.
+#[test]
+fn a_pool_is_adopted_whole() {
+    let mut state = State::new(GridId(9));
+    let found = |id, name| AdoptedDisk {
+        entry: disk(id, 1, name, 1),
+        newest: None,
+    };
+    let adopt = |disks| Command::AdoptPool(pool(1, "p", 2), disks);
+    let before = state.clone();
+    for disks in [
+        vec![found(1, "a"), found(2, "a")],
+        vec![
+            found(1, "a"),
+            AdoptedDisk {
+                entry: disk(2, 7, "b", 1),
+                newest: None,
+            },
+        ],
+    ] {
+        assert_eq!(seen(&state.apply(&adopt(disks))), Expect::Conflict);
+        assert_eq!(state, before);
+    }
+    let whole = adopt(vec![found(1, "a"), found(2, "b")]);
+    state.apply(&whole).unwrap();
+    assert_eq!(state.disks(PoolId(1)).unwrap().count(), 2);
+    let then = state.clone();
+    state.apply(&whole).unwrap();
+    assert_eq!(state, then, "a repetition changes nothing");
+}
+
+#[test]
+fn a_stream_at_rest_is_not_sealed_before_it() {
+    use Expect::{Conflict, Done, Epoch};
+    let rest = |end| Command::Rest(DiskId(1), end);
+    let state = check(&[
+        (rest(end(10, 1, 1)), Conflict),
+        (bump(0, 10), Epoch(1)),
+        (rest(end(10, 1, 1)), Conflict),
+        (seal(1, &[]), Done),
+        (rest(end(11, 1, 1)), Conflict),
+        (rest(end(10, 1, 4)), Done),
+        (rest(end(10, 1, 3)), Conflict),
+        (rest(end(10, 1, 5)), Done),
+        (bump(1, 11), Epoch(2)),
+        (rest(end(10, 1, 6)), Conflict),
+        (seal(2, &[end(10, 1, 4)]), Conflict),
+        (seal(2, &[end(10, 1, 6)]), Done),
+    ]);
+    assert_eq!(state.streams(DiskId(1)).unwrap().resting, None);
+    let closed = [
+        (bump(0, 10), Epoch(1)),
+        (seal(1, &[]), Done),
+        (close(end(10, 1, 4)), Done),
+        (rest(end(10, 1, 4)), Conflict),
+    ];
+    check(&closed);
+}
+
+/// What may be lost is owed to each machine that had the disk, until it has been told.
+#[test]
+fn a_loss_is_owed_until_it_is_told() {
+    use Expect::{Conflict, Done, Epoch};
+    let attached = |machine: &str| Command::Attached(DiskId(1), machine.to_owned());
+    let told = |machine: &str| Command::Told(DiskId(1), machine.to_owned());
+    let owed = |state: &State| -> Vec<String> {
+        let streams = state.streams(DiskId(1)).unwrap();
+        streams.owed.into_iter().collect()
+    };
+    let state = check(&[
+        (attached("a"), Conflict),
+        (bump(0, 10), Epoch(1)),
+        (seal(1, &[]), Done),
+        (attached("a"), Done),
+        (attached("b"), Done),
+        (Command::Owe(DiskId(1), false), Done),
+        (told("a"), Done),
+        // A new opening forgets the clients, not what is owed.
+        (bump(1, 11), Epoch(2)),
+        (seal(2, &[]), Done),
+    ]);
+    assert_eq!(owed(&state), ["b"]);
+    assert!(state.streams(DiskId(1)).unwrap().clients.is_empty());
+    let closed = check(&[
+        (bump(0, 10), Epoch(1)),
+        (seal(1, &[]), Done),
+        (attached("a"), Done),
+        (close(end(10, 1, 4)), Done),
+        (Command::Owe(DiskId(1), true), Done),
+    ]);
+    assert!(owed(&closed).is_empty(), "closed in order");
+    let mut many = check(&[(bump(0, 10), Epoch(1)), (seal(1, &[]), Done)]);
+    for number in 0..2 * crate::MACHINES_MAX {
+        many.apply(&attached(&number.to_string())).unwrap();
+    }
+    many.apply(&Command::Owe(DiskId(1), true)).unwrap();
+    assert_eq!(owed(&many), ["", "*"]);
+    many.apply(&told("77")).unwrap();
+    assert_eq!(owed(&many), [""]);
 }
 
 #[test]
@@ -292,13 +397,25 @@ pub(crate) fn commands() -> impl Strategy<Value = Vec<Command>> {
     let epoch = || (0..6u64).prop_map(Epoch);
     let uid = || (0..8u128).prop_map(StreamUid);
     let bases = proptest::collection::vec(ends.clone(), 0..3).prop_map(|ends| base(&ends));
+    let adopted =
+        (disks.clone(), epoch(), uid(), bases.clone()).prop_map(|(entry, epoch, uid, base)| {
+            AdoptedDisk {
+                entry,
+                newest: Some((epoch, uid, base)),
+            }
+        });
     let command = prop_oneof![
         2 => pools.clone().prop_map(Command::CreatePool),
-        1 => pools.prop_map(Command::UpdatePool),
+        1 => pools.clone().prop_map(Command::UpdatePool),
         3 => disks.clone().prop_map(Command::CreateDisk),
         1 => disks.clone().prop_map(Command::UpdateDisk),
-        1 => (disks, epoch(), uid(), bases.clone())
-            .prop_map(|(disk, epoch, uid, base)| Command::AdoptDisk(disk, Some((epoch, uid, base)))),
+        2 => (id(), ends.clone()).prop_map(|(id, end)| Command::Rest(id, end)),
+        2 => (id(), name()).prop_map(|(id, name)| Command::Attached(id, name.to_owned())),
+        1 => (id(), any::<bool>()).prop_map(|(id, here)| Command::Owe(id, here)),
+        1 => (id(), prop_oneof![Just(""), name()])
+            .prop_map(|(id, name)| Command::Told(id, name.to_owned())),
+        2 => (pools.clone(), proptest::collection::vec(adopted, 0..3))
+            .prop_map(|(pool, disks)| Command::AdoptPool(pool, disks)),
         1 => id().prop_map(Command::DeleteDisk),
         6 => (id(), epoch(), uid()).prop_map(|(id, epoch, uid)| Command::Bump(id, epoch, uid)),
         2 => (id(), ends).prop_map(|(id, end)| Command::Close(id, end)),
@@ -340,12 +457,17 @@ fn observe(given: &mut BTreeMap<DiskId, Given>, command: &Command, outcome: Outc
             let sealed = disk.bases.entry(*epoch).or_insert_with(|| base.clone());
             assert_eq!(sealed, base, "an epoch was sealed twice");
         }
-        (Command::AdoptDisk(disk, Some((epoch, uid, base))), _) => {
-            let disk = given.entry(disk.id).or_default();
-            if disk.newest <= *epoch {
-                disk.epochs.insert(*epoch, *uid);
-                disk.newest = *epoch;
-                disk.bases.insert(*epoch, base.clone());
+        (Command::AdoptPool(_, disks), _) => {
+            for disk in disks {
+                let Some((epoch, uid, base)) = &disk.newest else {
+                    continue;
+                };
+                let given = given.entry(disk.entry.id).or_default();
+                if given.newest <= *epoch {
+                    given.epochs.insert(*epoch, *uid);
+                    given.newest = *epoch;
+                    given.bases.insert(*epoch, base.clone());
+                }
             }
         }
         (Command::DeleteDisk(disk), _) => drop(given.remove(disk)),

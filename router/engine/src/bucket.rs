@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use vpool_format::bucket::{Claim, Descriptor, StreamRecord};
 use vpool_format::names::Name;
-use vpool_format::{DiskId, Epoch, Generation, GridId};
+use vpool_format::segment::{SEGMENT_HEADER_BYTES_MAX, SegmentHeader};
+use vpool_format::{DiskId, Epoch, Generation, GridId, SegmentNo, StreamUid};
 use vpool_host::Host;
 use vpool_metadata::DiskEntry;
 use vpool_object::{ErrorKind as StoreKind, Key, ObjectStore};
@@ -43,6 +44,16 @@ impl Bucket<'_> {
             Err(error) if error.kind() == StoreKind::NotFound => Ok(None),
             Err(error) => {
                 Err(Error::from(error).during(format_args!("{}: read {key}", self.place)))
+            }
+        }
+    }
+
+    async fn exists(&self, key: &Key) -> Result<bool> {
+        match with_patience(PATIENCE, || self.store.head(key)).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == StoreKind::NotFound => Ok(false),
+            Err(error) => {
+                Err(Error::from(error).during(format_args!("{}: look for {key}", self.place)))
             }
         }
     }
@@ -196,8 +207,16 @@ impl Bucket<'_> {
                 .await
                 .map_err(|error| Error::from(error).during(format_args!("list {}", self.place)))?;
                 for object in &page.objects {
-                    if let Some(Name::Descriptor { disk, .. }) = Name::parse(object.key.as_str()) {
-                        disks.insert(disk);
+                    match Name::parse(object.key.as_str()) {
+                        Some(
+                            Name::Descriptor { disk, .. }
+                            | Name::Stream { disk, .. }
+                            | Name::Segment { disk, .. }
+                            | Name::Checkpoint { disk, .. },
+                        ) => {
+                            disks.insert(disk);
+                        }
+                        Some(Name::Claim { .. } | Name::Pool { .. }) | None => {}
                     }
                 }
                 after = page.objects.last().map(|object| object.key.clone());
@@ -242,6 +261,41 @@ impl Bucket<'_> {
             newest = Some(descriptor);
             number += 1;
         }
+    }
+
+    /// The wall-clock label of a stream's newest segment, in ms since 1970; 0 if it has none.
+    /// Found by doubling and bisection: a label for people, so a gap does not matter.
+    pub async fn newest_segment_ms(
+        &self,
+        secrets: &PoolSecrets,
+        (disk, epoch, uid): (DiskId, Epoch, StreamUid),
+    ) -> Result<u64> {
+        let key = |number| {
+            object_key(&Name::Segment {
+                disk,
+                epoch,
+                uid,
+                segment: SegmentNo(number),
+            })
+        };
+        let (mut present, mut absent) = (0, 1);
+        while self.exists(&key(absent)?).await? {
+            (present, absent) = (absent, absent * 2);
+        }
+        while absent - present > 1 {
+            let middle = present + (absent - present) / 2;
+            match self.exists(&key(middle)?).await? {
+                true => present = middle,
+                false => absent = middle,
+            }
+        }
+        if present == 0 {
+            return Ok(0);
+        }
+        let key = key(present)?;
+        let header = read_segment_header(self.store, secrets, &key).await;
+        let header = header.map_err(|error| error.during(self.place))?;
+        Ok(header.wall_ms)
     }
 
     /// The newest stream record of a disk in a generation, above an epoch: epochs are asked for one by one,
@@ -300,5 +354,28 @@ impl Bucket<'_> {
                 None => return Ok(newest),
             }
         }
+    }
+}
+
+/// The header at the front of a segment that is there.
+pub async fn read_segment_header(
+    store: &Arc<dyn ObjectStore>,
+    secrets: &PoolSecrets,
+    key: &Key,
+) -> Result<SegmentHeader> {
+    let read = |error: vpool_object::Error| Error::from(error).during(format_args!("read {key}"));
+    let bytes = with_patience(PATIENCE, || store.head(key))
+        .await
+        .map_err(read)?;
+    let wanted = bytes.min(SEGMENT_HEADER_BYTES_MAX as u64);
+    let front = with_patience(PATIENCE, || store.get_range(key, 0..wanted))
+        .await
+        .map_err(read)?;
+    match SegmentHeader::decode_front(&front, &|bytes| mac::segment_header(secrets, bytes)) {
+        Ok((header, _)) => Ok(header),
+        Err(error) => Err(Error::new(
+            ErrorKind::Corrupt,
+            format!("the header of {key} is damaged ({error}): restore it"),
+        )),
     }
 }

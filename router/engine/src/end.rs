@@ -9,15 +9,14 @@ use std::time::Duration;
 use futures::future::join_all;
 use vpool_format::checkpoint::StreamEntry;
 use vpool_format::names::Name;
-use vpool_format::segment::{SEGMENT_HEADER_BYTES_MAX, SegmentHeader};
-use vpool_format::{DiskId, FormatErrorKind, SealedEnd, SegmentNo, Seq, StreamNo};
+use vpool_format::{DiskId, SealedEnd, SegmentNo, Seq, StreamNo};
 use vpool_object::{ErrorKind as StoreKind, Key};
 use vpool_seal::DiskKeys;
 
+use crate::bucket::read_segment_header;
 use crate::chunks::{Lineage, object_key, read_error, with_patience};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::mac;
 use crate::pool::Pool;
 use crate::replay;
 use crate::vdisk::open::read_checkpoint;
@@ -184,27 +183,10 @@ impl Finder<'_> {
 
     async fn frontier_named_by(&self, segment: SegmentNo) -> Result<(SegmentNo, Seq)> {
         let key = self.segment_key(segment)?;
-        let store = self.pool.store();
-        let bytes = with_patience(PATIENCE, || store.head(&key))
-            .await
-            .map_err(|error| read_error(&self.lineage, &key, &error))?;
-        let wanted = bytes.min(SEGMENT_HEADER_BYTES_MAX as u64);
-        let front = with_patience(PATIENCE, || store.get_range(&key, 0..wanted))
-            .await
-            .map_err(|error| read_error(&self.lineage, &key, &error))?;
         let secrets = &self.lineage.keys.pool;
-        match SegmentHeader::decode_front(&front, &|bytes| mac::segment_header(secrets, bytes)) {
-            Ok((header, _)) => Ok(header.frontier),
-            Err(error) => {
-                debug_assert!(!matches!(error.kind, FormatErrorKind::NeedMore { .. }));
-                Err(Error::new(
-                    ErrorKind::Corrupt,
-                    format!(
-                        "disk {}: the header of {key} is damaged: {error}",
-                        self.lineage.name
-                    ),
-                ))
-            }
+        match read_segment_header(self.pool.store(), secrets, &key).await {
+            Ok(header) => Ok(header.frontier),
+            Err(error) => Err(error.during(format_args!("disk {}", self.lineage.name))),
         }
     }
 }

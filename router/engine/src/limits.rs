@@ -33,6 +33,18 @@ pub const READY_EXTENTS_MIN: (usize, usize) = (3, 16);
 /// At most so many extents are made ready ahead of need: a quarter within these bounds.
 pub const READY_EXTENTS_MAX: (usize, usize) = (3, 64);
 
+/// At most so many are kept ready while nobody writes (2 GiB): a burst then writes data only.
+pub const READY_EXTENTS_AT_REST_MAX: usize = 256;
+
+/// Nobody writes, if nothing was written for so long.
+pub const REST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Who holds extents is asked for them at most this often, in ns.
+pub const PRESSURE_NS: u64 = 100_000_000;
+
+/// A disk that has shipped everything gives its last extent back after so long without a write.
+pub const REST_AFTER: Duration = Duration::from_secs(30);
+
 /// A write larger than this is logged piece by piece, as room comes.
 pub const WRITE_WHOLE_BYTES: u64 = 1 << 20;
 

@@ -18,7 +18,7 @@ use parking_lot::{Mutex, RwLock};
 use vpool_block::{Attached, BlockError, ExportName, Exports};
 use vpool_format::{DiskId, GridId, PoolId};
 use vpool_host::{Host, LocalStore, Table, TableKind};
-use vpool_metadata::{DiskEntry, Metadata, PoolEntry};
+use vpool_metadata::{DiskEntry, Metadata, PoolEntry, THIS_HOST};
 use vpool_object::ObjectStore;
 use vpool_seal::GridKey;
 
@@ -316,11 +316,22 @@ impl Router {
                 });
             }
         }
-        let closed = futures::future::join_all(closing).await;
+        let closed: Result<()> = futures::future::join_all(closing)
+            .await
+            .into_iter()
+            .collect();
         for open in &pools {
             open.pool.chunks().cache().close().await;
+            if closed.is_ok() {
+                let journal = open.pool.journal().clone();
+                self.parts
+                    .host
+                    .blocking
+                    .run(move || journal.close())
+                    .await?;
+            }
         }
-        closed.into_iter().collect()
+        closed
     }
 }
 
@@ -344,23 +355,36 @@ impl Exports for Router {
     async fn attach(
         &self,
         name: &str,
-        _remote: Option<&str>,
+        remote: Option<&str>,
     ) -> std::result::Result<Attached, BlockError> {
-        let device = self.device(name).await?;
+        let device = self.device_for(name, remote).await?;
         Ok(Arc::new(device))
     }
 }
 
 impl Router {
-    /// Opens a disk for one client. The empty name is the only disk, or `demo`.
+    /// Opens a disk for a client of this host. The empty name is the only disk, or `demo`.
     pub async fn device(&self, full: &str) -> Result<Device> {
+        self.device_for(full, None).await
+    }
+
+    /// The same for a client that may be on another machine.
+    pub async fn device_for(&self, full: &str, remote: Option<&str>) -> Result<Device> {
         let (open, slot) = match full {
             "" => self.default_disk()?,
             _ => self.find(full)?,
         };
         let attachment = Attachment::new(&slot.attachments);
         let disk = self.opened(&open, &slot, false).await?;
-        Ok(Device::new(disk, attachment))
+        if let Some(machine) = remote {
+            // Before its first write: what a power cut may lose is owed to it.
+            let metadata = &self.parts.metadata;
+            metadata
+                .attached(disk.entry().id, machine.to_owned())
+                .await?;
+        }
+        let machine = remote.unwrap_or(THIS_HOST);
+        Ok(Device::new(disk, machine.into(), attachment))
     }
 
     fn default_disk(&self) -> Result<(Arc<OpenPool>, Arc<Slot>)> {

@@ -16,6 +16,7 @@ mod control;
 mod extent;
 mod group;
 mod group_encoder;
+mod state;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use group::{
     GROUP_PAYLOAD_BLOCKS_MAX, GROUP_RECORDS_MAX, GroupHeader, RecordHeader, RecordKind, fits,
 };
 pub use group_encoder::GroupEncoder;
+pub use state::{JournalHealth, JournalState};
 
 /// The size of an extent, header included, in bytes.
 pub const EXTENT_BYTES: u64 = 8 * 1024 * 1024;

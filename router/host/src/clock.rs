@@ -9,4 +9,8 @@ pub trait Clock: Send + Sync + fmt::Debug {
 
     /// Nanoseconds on CLOCK_BOOTTIME: monotonic, and goes on while the host sleeps.
     fn boot_ns(&self) -> u64;
+
+    /// Which boot of the machine this is: what is in its page cache lives as long. Another value
+    /// after each power cut; where the kernel does not tell, another at each question.
+    fn boot_id(&self) -> u128;
 }

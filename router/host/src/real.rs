@@ -45,6 +45,16 @@ impl Clock for RealClock {
     fn boot_ns(&self) -> u64 {
         ns_since_zero(rustix::time::clock_gettime(ClockId::Boottime))
     }
+
+    fn boot_id(&self) -> u128 {
+        let told = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+        let hex = told.map(|text| text.trim().replace('-', ""));
+        hex.and_then(|hex| u128::from_str_radix(&hex, 16).ok())
+            .unwrap_or_else(|| {
+                let any: &dyn Entropy = &OsEntropy;
+                any.id()
+            })
+    }
 }
 
 /// Nanoseconds; a time before zero (a wall clock before 1970) counts as zero.

@@ -118,6 +118,7 @@ impl SimHost {
     /// The power goes, with a given fate for what was not synced.
     pub fn crash_with(&self, cut: PowerCut) {
         self.disk.crash(cut);
+        self.clock.reboot();
         for store in self.stores.lock().values() {
             store.kill();
         }

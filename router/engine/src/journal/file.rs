@@ -1,29 +1,24 @@
-//! The journal file of one pool on one SSD: extents given out and taken back, one sync for all.
+//! The journal file of one pool on one SSD: writes into it, one sync for all.
 //!
-//! Owns: the file, the state of its extents, the group commit, the poison. Does not own:
-//! what is in an extent ([`super::log`], [`super::scan`]).
-//!
-//! ```text
-//! absent ──prepare: zero, sync──> ready ──take──> used ──retire──> ready (or absent)
-//!                                                        waits for readers' pins
-//! ```
+//! Owns: the file, the group commit, the poison. Does not own: which extents there are
+//! ([`super::extents`]), what is in one ([`super::log`], [`super::scan`]).
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use vpool_commit::Committer;
 use vpool_format::PoolId;
-use vpool_format::journal::ExtentHeader;
+use vpool_format::journal::{ExtentHeader, JournalHealth};
 use vpool_host::{File, Host, OpenMode};
 
+use super::extents::Extents;
 use super::shares::{JournalShares, ShareId};
+use super::state::{Loss, StateFile};
 use crate::error::{Error, ErrorKind, Result, io as io_error};
 use crate::limits::{self, Tuning};
 
@@ -66,33 +61,26 @@ pub struct SyncFailed(String);
 pub struct Journal {
     host: Host,
     pool: PoolId,
-    path: PathBuf,
+    pub(super) path: PathBuf,
     file: Arc<dyn File>,
-    shares: Arc<JournalShares>,
-    share: ShareId,
-    extent_bytes: u64,
-    state: Mutex<Extents>,
-    pins: Box<[AtomicU32]>,
-    has_retiring: AtomicBool,
+    state_file: Arc<StateFile>,
+    loss: Option<Loss>,
+    pub(super) shares: Arc<JournalShares>,
+    pub(super) share: ShareId,
+    pub(super) extent_bytes: u64,
+    pub(super) state: Mutex<Extents>,
+    pub(super) pins: Box<[AtomicU32]>,
+    pub(super) has_retiring: AtomicBool,
     commit: Committer,
     poisoned: AtomicBool,
     poison: Mutex<Option<String>>,
-    room: Notify,
+    room: Arc<Notify>,
+    pressure: Notify,
+    pub(super) asked_ns: AtomicU64,
+    written_bytes: AtomicU64,
     unsynced_bytes: AtomicU64,
     written_out: Mutex<Option<(u64, u64)>>,
     background_sync: AtomicBool,
-    lossy: AtomicBool,
-}
-
-#[derive(Debug, Default)]
-struct Extents {
-    /// How many places the file has; those in no list are absent.
-    places: u32,
-    laps: Vec<u64>,
-    ready: VecDeque<SlotIndex>,
-    absent: Vec<SlotIndex>,
-    retiring: Vec<SlotIndex>,
-    preparing: bool,
 }
 
 impl fmt::Debug for Journal {
@@ -122,17 +110,18 @@ impl Journal {
             .files
             .open(&path, OpenMode::Create)
             .map_err(|e| fail("open", &e))?;
+        let bytes = file.size().map_err(|e| fail("size", &e))?;
+        let (state_file, mut loss) = StateFile::open(host, pool, &path, bytes > 0)
+            .map_err(|e| fail("read its state file", &e))?;
+        if let Err(error) = file.sync() {
+            tracing::error!(journal = %path.display(), %error,
+                "what the last process left could not be made durable; only what is on the device counts");
+            loss = Some(Loss::FailedSync);
+        }
         if let Some(dir) = path.parent() {
             host.files
                 .sync_dir(dir)
                 .map_err(|e| fail("sync directory", &e))?;
-        }
-        let bytes = file.size().map_err(|e| fail("size", &e))?;
-        let mut lossy = false;
-        if let Err(error) = file.sync() {
-            tracing::error!(journal = %path.display(), %error,
-                "what the last process left could not be made durable; only what is on the device counts");
-            lossy = true;
         }
         file.evict(0, bytes)
             .map_err(|e| fail("read past the page cache", &e))?;
@@ -168,12 +157,15 @@ impl Journal {
             }
         }
         let places_max = shares.extents_max().max(places) + limits::EMERGENCY_EXTENTS;
-        let share = shares.join(places);
+        let room = Arc::new(Notify::new());
+        let share = shares.join(places, &room);
         let journal = Arc::new(Journal {
             host: host.clone(),
             pool,
             path,
             file,
+            state_file: Arc::new(state_file),
+            loss,
             shares: shares.clone(),
             share,
             extent_bytes,
@@ -183,11 +175,13 @@ impl Journal {
             commit: Committer::new(),
             poisoned: AtomicBool::new(false),
             poison: Mutex::new(None),
-            room: Notify::new(),
+            room,
+            pressure: Notify::new(),
+            asked_ns: AtomicU64::new(0),
+            written_bytes: AtomicU64::new(0),
             unsynced_bytes: AtomicU64::new(0),
             written_out: Mutex::new(None),
             background_sync: AtomicBool::new(false),
-            lossy: AtomicBool::new(lossy),
         });
         Ok((journal, found))
     }
@@ -207,9 +201,34 @@ impl Journal {
         &self.file
     }
 
-    /// Whether the last process's unsynced writes may be gone although it was only killed.
-    pub fn is_lossy(&self) -> bool {
-        self.lossy.load(Ordering::Relaxed)
+    /// Why acknowledged writes of before this opening may be gone, if they may.
+    pub fn loss(&self) -> Option<Loss> {
+        self.loss
+    }
+
+    /// Notes that the journal is in use. To be called once what a [`loss`](Self::loss) owes is
+    /// kept elsewhere: the note of it ends here. A device that cannot keep even that takes no
+    /// writes; what is on it can be read. Blocks.
+    pub fn begin(&self) {
+        if let Err(error) = self.note(JournalHealth::Open) {
+            self.poison(error);
+        }
+    }
+
+    /// Notes that all that was acknowledged is durable, and nothing more comes. Blocks.
+    pub fn close(&self) -> Result<()> {
+        self.check_healthy()?;
+        self.note(JournalHealth::Closed)
+    }
+
+    fn note(&self, health: JournalHealth) -> Result<()> {
+        let noted = self.state_file.note(health);
+        noted
+            .and_then(|()| self.state_file.sync())
+            .map_err(|error| {
+                let what = format_args!("journal {}: write its state file", self.path.display());
+                io_error(what, &error)
+            })
     }
 
     /// Fails if the journal takes no more writes.
@@ -229,8 +248,9 @@ impl Journal {
     }
 
     /// After a failed write or sync nothing is known of what the page cache holds: no
-    /// further write is taken until a restart has read the device (LESSONS: fsyncgate).
-    pub fn poison(&self, why: impl fmt::Display) {
+    /// further write is taken until a restart has read the device (as after PostgreSQL's
+    /// "fsyncgate": a second sync may succeed although the first has dropped the pages).
+    fn poison(&self, why: impl fmt::Display) {
         let mut poison = self.poison.lock();
         if poison.is_none() {
             tracing::error!(journal = %self.path.display(), %why, "the journal takes no more writes");
@@ -239,184 +259,6 @@ impl Journal {
         self.poisoned.store(true, Ordering::Release);
         drop(poison);
         self.room.notify_waiters();
-    }
-
-    /// Takes a ready extent and its next lap, if there is one. `control` may take the last ones,
-    /// which are kept so that a frontier can always be written and space comes back.
-    pub fn take(self: &Arc<Self>, control: bool) -> Option<Taken> {
-        let mut state = self.state.lock();
-        self.reap(&mut state);
-        let reserve = if control { 0 } else { limits::CONTROL_EXTENTS };
-        let reserved = state.ready.len() <= limits::CONTROL_EXTENTS;
-        let taken = (state.ready.len() > reserve).then(|| {
-            let slot = state.ready.pop_front().expect("longer than the reserve");
-            state.laps[slot as usize] += 1;
-            Taken {
-                slot,
-                lap: state.laps[slot as usize],
-                reserved,
-            }
-        });
-        drop(state);
-        self.make_room();
-        taken
-    }
-
-    /// Has more extents made ready if there should be.
-    pub fn make_room(self: &Arc<Self>) {
-        let mut state = self.state.lock();
-        self.reap(&mut state);
-        if state.ready.len() < self.ready_wanted(&state) && !state.preparing {
-            state.preparing = true;
-            let journal = self.clone();
-            tokio::spawn(async move { journal.prepare().await });
-        }
-    }
-
-    /// Takes an extent back. It is given out again once no reader holds it.
-    pub fn retire(&self, slots: impl IntoIterator<Item = SlotIndex>) {
-        let mut state = self.state.lock();
-        state.retiring.extend(slots);
-        // Said before the pins are looked at: whoever unpins after that look will see it.
-        self.has_retiring.store(true, Ordering::SeqCst);
-        self.reap(&mut state);
-        drop(state);
-        self.room.notify_waiters();
-    }
-
-    /// Keeps an extent from being used again while a reader is at it. Only for a caller that
-    /// holds the lock under which the extent is known to be in use.
-    pub fn pin(&self, slot: SlotIndex) {
-        self.pins[slot as usize].fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// Ends a [`pin`](Self::pin).
-    pub fn unpin(&self, slot: SlotIndex) {
-        let before = self.pins[slot as usize].fetch_sub(1, Ordering::SeqCst);
-        debug_assert!(before > 0);
-        if before == 1 && self.has_retiring.load(Ordering::SeqCst) {
-            // A writer may be waiting for just this extent.
-            self.reap(&mut self.state.lock());
-            self.room.notify_waiters();
-        }
-    }
-
-    fn reap(&self, state: &mut Extents) {
-        let pins = &self.pins;
-        let mut freed = Vec::new();
-        state.retiring.retain(|slot| {
-            let busy = pins[*slot as usize].load(Ordering::SeqCst) > 0;
-            if !busy {
-                freed.push(*slot);
-            }
-            busy
-        });
-        self.has_retiring
-            .store(!state.retiring.is_empty(), Ordering::Release);
-        state.ready.extend(freed);
-    }
-
-    /// Makes extents ready ahead of need: zeroes and syncs them, so that a later flush writes
-    /// data only and no file system metadata.
-    async fn prepare(self: Arc<Self>) {
-        loop {
-            let batch = self.choose_to_prepare();
-            if batch.is_empty() {
-                break;
-            }
-            let journal = self.clone();
-            let slots = batch.clone();
-            let zeroed = self.host.blocking.run(move || journal.zero(&slots)).await;
-            // By the one sync that all share: a failed one poisons for everybody at once.
-            let done = match zeroed {
-                Ok(()) => self.sync().await,
-                Err(error) => Err(io_error("make journal space ready", &error)),
-            };
-            match done {
-                Ok(()) => {
-                    self.state.lock().ready.extend(batch);
-                    self.room.notify_waiters();
-                }
-                Err(error) => {
-                    let count = u32::try_from(batch.len()).expect("a small batch");
-                    self.state.lock().absent.extend(batch);
-                    self.shares.give_back(self.share, count);
-                    tracing::warn!(journal = %self.path.display(), %error,
-                        "the journal cannot grow; writers wait for space in it");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                    self.state.lock().preparing = false;
-                    self.room.notify_waiters();
-                    return;
-                }
-            }
-        }
-        self.state.lock().preparing = false;
-    }
-
-    /// How many extents should be ready: as many as are in use, within bounds.
-    fn ready_wanted(&self, state: &Extents) -> usize {
-        let used = state.places as usize - state.ready.len() - state.absent.len();
-        let all = self.shares.extents_max() as usize;
-        let (low, high) = (limits::READY_EXTENTS_MIN, limits::READY_EXTENTS_MAX);
-        used.clamp(
-            (all / 8).clamp(low.0, low.1),
-            (all / 4).clamp(high.0, high.1),
-        )
-    }
-
-    /// Whether a write of `bytes` finds room as a whole.
-    pub fn has_room_for(&self, bytes: u64) -> bool {
-        let mut state = self.state.lock();
-        self.reap(&mut state);
-        let ready = state.ready.len().saturating_sub(limits::CONTROL_EXTENTS) as u64;
-        // A part of each extent goes to descriptors and control records.
-        ready * (self.extent_bytes - self.extent_bytes / 16) > bytes
-    }
-
-    fn choose_to_prepare(&self) -> Vec<SlotIndex> {
-        let mut state = self.state.lock();
-        self.reap(&mut state);
-        let ahead = self.ready_wanted(&state);
-        let mut batch = Vec::new();
-        while state.ready.len() + batch.len() < ahead && batch.len() < limits::PREPARE_BATCH {
-            // Without a single ready extent no frontier could be logged and no space come back: a
-            // few may be made beyond the share, and only control records get the last one.
-            let last_resort = state.ready.is_empty() && batch.is_empty();
-            if !self.shares.take(self.share) {
-                if !last_resort {
-                    break;
-                }
-                self.shares.take_beyond(self.share);
-            }
-            match state.absent.pop() {
-                Some(slot) => batch.push(slot),
-                None if (state.places as usize) < self.pins.len() => {
-                    batch.push(state.places);
-                    state.places += 1;
-                    state.laps.push(0);
-                }
-                None => {
-                    self.shares.give_back(self.share, 1);
-                    break;
-                }
-            }
-        }
-        batch
-    }
-
-    fn zero(&self, slots: &[SlotIndex]) -> io::Result<()> {
-        let zeroes = vec![0u8; limits::ZERO_WRITE_BYTES];
-        for slot in slots {
-            let start = u64::from(*slot) * self.extent_bytes;
-            let mut at = 0;
-            while at < self.extent_bytes {
-                let length = (self.extent_bytes - at).min(zeroes.len() as u64);
-                let piece = &zeroes[..usize::try_from(length).expect("at most a buffer")];
-                self.file.write_at(&[IoSlice::new(piece)], start + at)?;
-                at += length;
-            }
-        }
-        Ok(())
     }
 
     /// Where a block of an extent is in the file, in bytes.
@@ -439,6 +281,7 @@ impl Journal {
             return self.check_healthy();
         }
         self.unsynced_bytes.fetch_add(bytes, Ordering::AcqRel);
+        self.written_bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
     }
 
@@ -501,6 +344,10 @@ impl Journal {
     }
 
     async fn sync_once(self: Arc<Self>) -> std::result::Result<(), SyncFailed> {
+        // A round that was asked for before an earlier one failed: a second sync proves nothing.
+        if self.poisoned.load(Ordering::Acquire) {
+            return Err(SyncFailed("an earlier sync failed".to_owned()));
+        }
         let file = self.file.clone();
         let pending = self.unsynced_bytes.load(Ordering::Acquire);
         if crate::planted::is("sync-skipped") {
@@ -513,20 +360,31 @@ impl Journal {
                 Ok(())
             }
             Err(error) => {
+                // Said first: who sees the poison may already restart us.
+                self.note_failed().await;
                 self.poison(format_args!("sync failed: {error}"));
                 Err(SyncFailed(error.to_string()))
             }
         }
     }
 
-    /// Whether a write would find an extent and the unsynced bytes within their bound.
-    pub fn has_room(&self) -> bool {
-        if self.unsynced_bytes() > limits::UNSYNCED_BYTES_MAX {
-            return false;
+    /// Notes that what was acknowledged may be gone. In the page cache the note outlives this
+    /// process, even where the device takes nothing any more.
+    async fn note_failed(&self) {
+        let state = self.state_file.clone();
+        let noted = self
+            .host
+            .blocking
+            .run(move || {
+                state
+                    .note(JournalHealth::Failed)
+                    .and_then(|()| state.sync())
+            })
+            .await;
+        if let Err(error) = noted {
+            tracing::error!(journal = %self.path.display(), %error,
+                "the failed sync could not be noted durably");
         }
-        let mut state = self.state.lock();
-        self.reap(&mut state);
-        state.ready.len() > limits::CONTROL_EXTENTS
     }
 
     /// Whether the caller is to run the one background sync.
@@ -544,11 +402,13 @@ impl Journal {
         &self.room
     }
 
-    /// How full the journal is: extents in use, and the most there may be.
-    pub fn usage(&self) -> (u32, u32) {
-        let state = self.state.lock();
-        let idle = state.ready.len() + state.absent.len();
-        let idle = u32::try_from(idle).unwrap_or(u32::MAX);
-        (state.places.saturating_sub(idle), self.shares.extents_max())
+    /// Notified when somebody finds no extent: who holds one that it can do without gives it back.
+    pub fn pressure(&self) -> &Notify {
+        &self.pressure
+    }
+
+    /// Bytes written since the journal was opened.
+    pub(super) fn written_bytes(&self) -> u64 {
+        self.written_bytes.load(Ordering::Relaxed)
     }
 }

@@ -9,11 +9,14 @@
 //! Owns: extents, groups, group commit, what is torn and what is damage. Does not own: what the
 //! records mean to a vDisk.
 
+mod extents;
 pub mod file;
 pub mod log;
 pub mod scan;
 pub mod shares;
+pub mod state;
 
 pub use file::{FoundExtent, Journal, SlotIndex};
 pub use log::{BlockAt, Change, ExtentSeal, Log, PlacedBlock, Span};
 pub use shares::JournalShares;
+pub use state::Loss;

@@ -354,7 +354,7 @@ impl Walk<'_> {
 }
 
 /// The error that says what is lost and what to do.
-pub fn damage(disk: &str, lost: &[Lost]) -> Error {
+pub fn damage(disk: &str, lost: &[Lost], last: Seq) -> Error {
     let ranges: Vec<String> = lost
         .iter()
         .map(|lost| format!("{} to {}", lost.first, lost.last))
@@ -362,9 +362,9 @@ pub fn damage(disk: &str, lost: &[Lost]) -> Error {
     Error::new(
         ErrorKind::Corrupt,
         format!(
-            "disk {disk} is damaged: its journal has lost flushed records {} (by sequence). It \
-             stays closed. Restore the journal's SSD if you can; `vpool disk repair {disk} \
-             --accept-loss` goes on without them",
+            "disk {disk} is damaged: its journal has lost flushed records {} (by sequence; the last \
+             one was {last}). It stays closed. Restore the journal's SSD if you can; `vpool disk \
+             repair {disk} --accept-loss` rolls it back to before the first of them",
             ranges.join(", ")
         ),
     )

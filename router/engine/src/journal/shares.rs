@@ -2,8 +2,12 @@
 //!
 //! Every pool has a guaranteed number of extents and may borrow what no guarantee holds
 //! back, so that a pool whose store is dead fills its share and no other pool notices (P8).
+//! What is borrowed and not in use goes back when another pool wants it.
+
+use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 /// The accounting over all journal files of an SSD. Counts extents.
 #[derive(Debug)]
@@ -12,10 +16,14 @@ pub struct JournalShares {
     pools: Mutex<Vec<Share>>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Share {
     guaranteed: u32,
     used: u32,
+    /// It has asked for more and got nothing.
+    wants: bool,
+    /// Whom to tell when there is more.
+    room: Arc<Notify>,
 }
 
 /// A pool's place in the accounting.
@@ -37,12 +45,15 @@ impl JournalShares {
     }
 
     /// Adds a pool that already uses `used` extents. Half of the space is guaranteed, in equal
-    /// parts; the other half is lent to whom asks first.
-    pub fn join(&self, used: u32) -> ShareId {
+    /// parts; the other half is lent to whom asks first. `room` is notified when there may be
+    /// more.
+    pub fn join(&self, used: u32, room: &Arc<Notify>) -> ShareId {
         let mut pools = self.pools.lock();
         pools.push(Share {
             guaranteed: 0,
             used,
+            wants: false,
+            room: room.clone(),
         });
         let count = u32::try_from(pools.len()).unwrap_or(u32::MAX);
         let guaranteed = (self.extents_max / 2 / count).max(1);
@@ -63,11 +74,25 @@ impl JournalShares {
             .sum();
         let share = &mut pools[pool.0];
         let within_guarantee = share.used < share.guaranteed;
-        if within_guarantee || reserved + u64::from(share.used) < u64::from(self.extents_max) {
+        share.wants =
+            !within_guarantee && reserved + u64::from(share.used) >= u64::from(self.extents_max);
+        if !share.wants {
             share.used += 1;
-            return true;
         }
-        false
+        !share.wants
+    }
+
+    /// Whether another pool wants more than it has.
+    pub fn others_want(&self, pool: ShareId) -> bool {
+        let pools = self.pools.lock();
+        let mut others = pools.iter().enumerate();
+        others.any(|(index, share)| index != pool.0 && share.wants)
+    }
+
+    /// Whether a pool has more than its guarantee, without `less` of its extents.
+    pub fn is_borrowing(&self, pool: ShareId, less: usize) -> bool {
+        let share = &self.pools.lock()[pool.0];
+        share.used as usize > share.guaranteed as usize + less
     }
 
     /// Counts one extent more than the pool may have: the last resort of a full journal.
@@ -81,6 +106,10 @@ impl JournalShares {
         let share = &mut pools[pool.0];
         debug_assert!(share.used >= count);
         share.used = share.used.saturating_sub(count);
+        for share in pools.iter_mut().filter(|share| share.wants) {
+            share.wants = false;
+            share.room.notify_waiters();
+        }
     }
 }
 
@@ -91,12 +120,17 @@ mod tests {
     #[test]
     fn a_pool_borrows_the_rest_but_no_guarantee() {
         let shares = JournalShares::new(16);
-        let a = shares.join(0);
-        let b = shares.join(0);
+        let room = Arc::default();
+        let a = shares.join(0, &room);
+        let b = shares.join(0, &room);
         let taken = (0..100).filter(|_| shares.take(a)).count();
         assert_eq!(taken, 12, "its own 4 and the common 8");
+        assert!(!shares.others_want(a), "b has not asked for anything");
         assert_eq!((0..100).filter(|_| shares.take(b)).count(), 4);
+        assert!(shares.others_want(a) && shares.is_borrowing(a, 7));
+        assert!(!shares.is_borrowing(a, 8), "its own 4 stay");
         shares.give_back(a, 12);
+        assert!(!shares.others_want(a), "it may ask again");
         assert_eq!((0..100).filter(|_| shares.take(b)).count(), 8);
     }
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use futures::StreamExt;
 use vpool_format::bucket::{Claim, Descriptor};
+use vpool_format::names::Name;
 use vpool_format::{Base, Epoch, Generation, StreamUid};
-use vpool_metadata::{DiskEntry, Location, PoolEntry};
+use vpool_metadata::{AdoptedDisk, DiskEntry, Location, PoolEntry};
 use vpool_seal::PoolSecrets;
 
 use super::pools::describe;
@@ -24,6 +26,9 @@ pub struct Adopted {
 
 /// Objects younger than this mean that the old grid may be alive.
 const YOUNG_MS: u64 = 10 * 60 * 1000;
+
+/// Disks that are looked at together.
+const DISKS_AT_ONCE: usize = 16;
 
 impl Router {
     /// Takes over a location. `take_over` says that its old grid is known to be gone.
@@ -54,12 +59,10 @@ impl Router {
             ));
         }
         let found = find_disks(&bucket, &secrets, claim.generation).await?;
-        let newest_ms = found
-            .iter()
-            .map(|(d, _)| d.wall_ms)
-            .max()
-            .unwrap_or(0)
-            .max(claim.created_ms);
+        let mut newest_ms = claim.created_ms;
+        if claim.grid != self.grid && !take_over {
+            newest_ms = newest_ms.max(newest_label_ms(&bucket, &secrets, &found).await?);
+        }
         let age_ms = self.parts.host.clock.wall_ms().saturating_sub(newest_ms);
         if claim.grid != self.grid && age_ms < YOUNG_MS && !take_over {
             return Err(Error::new(
@@ -72,36 +75,26 @@ impl Router {
                 ),
             ));
         }
-        let known = self.parts.metadata.pools().await?;
-        let begun = known.into_iter().find(|pool| {
-            pool.id == claim.pool && claim.grid == self.grid && pool.generation == claim.generation
-        });
-        // An adoption that was interrupted goes on under the claim that it has written.
-        let entry = match begun {
-            Some(entry) => entry,
-            None => {
-                let claim = self
-                    .claim_again(&bucket, claim, &pool_name, &secrets)
-                    .await?;
-                let entry = PoolEntry {
-                    id: claim.pool,
-                    name: pool_name.clone(),
-                    location,
-                    generation: claim.generation,
-                    wrapped_key: claim.wrapped_pool_key,
-                };
-                self.parts.metadata.create_pool(entry.clone()).await?;
-                entry
-            }
+        let claim = self
+            .claim_again(&bucket, claim, &pool_name, &secrets)
+            .await?;
+        let entry = PoolEntry {
+            id: claim.pool,
+            name: pool_name.clone(),
+            location,
+            generation: claim.generation,
+            wrapped_key: claim.wrapped_pool_key,
         };
-        let mut disks = Vec::new();
-        for (descriptor, newest) in found {
-            disks.push(descriptor.name.clone());
-            self.parts
-                .metadata
-                .adopt_disk(disk_entry(&descriptor), newest)
-                .await?;
-        }
+        let mut disks: Vec<String> = found.iter().map(|(d, _)| d.name.clone()).collect();
+        let adopted = found.into_iter().map(|(descriptor, newest)| AdoptedDisk {
+            entry: disk_entry(&descriptor),
+            newest,
+        });
+        // All at once: what is interrupted before is begun anew, above the claim just written.
+        self.parts
+            .metadata
+            .adopt_pool(entry.clone(), adopted.collect())
+            .await?;
         self.assemble_pool(entry, store.clone(), secrets).await?;
         // What only the old journal held is gone: it is said, and the disks go on from the store.
         for disk in &disks {
@@ -140,6 +133,30 @@ impl Router {
 
 type Newest = Option<(Epoch, StreamUid, Base)>;
 
+/// The newest wall-clock label that the disks' objects carry, in ms since 1970.
+async fn newest_label_ms(
+    bucket: &Bucket<'_>,
+    secrets: &Arc<PoolSecrets>,
+    found: &[(Descriptor, Newest)],
+) -> Result<u64> {
+    let mut newest_ms = 0;
+    let mut labels = futures::stream::iter(found.iter().map(|(descriptor, newest)| async move {
+        let segment_ms = match newest {
+            None => 0,
+            Some((epoch, uid, _)) => {
+                let stream = (descriptor.disk, *epoch, *uid);
+                bucket.newest_segment_ms(secrets, stream).await?
+            }
+        };
+        Ok::<u64, Error>(segment_ms.max(descriptor.wall_ms))
+    }))
+    .buffer_unordered(DISKS_AT_ONCE);
+    while let Some(label) = labels.next().await {
+        newest_ms = newest_ms.max(label?);
+    }
+    Ok(newest_ms)
+}
+
 async fn find_disks(
     bucket: &Bucket<'_>,
     secrets: &Arc<PoolSecrets>,
@@ -148,7 +165,15 @@ async fn find_disks(
     let mut found = Vec::new();
     for disk in bucket.list_disks().await? {
         let Some(descriptor) = bucket.descriptor(secrets, disk).await? else {
-            continue;
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!(
+                    "{}: there are objects of disk {disk}, but not its descriptor: restore it, or \
+                     move the objects under {} away; nothing was adopted",
+                    bucket.place,
+                    Name::of_disk(disk)
+                ),
+            ));
         };
         if descriptor.deleted {
             continue;

@@ -133,7 +133,7 @@ impl Router {
         accept_loss: bool,
     ) -> Result<Arc<VDisk>> {
         let mut opened = slot.opened.lock().await;
-        let entry = slot.entry.lock().clone();
+        let mut entry = slot.entry.lock().clone();
         if slot.deleted.load(Ordering::Acquire) {
             return Err(Error::new(
                 ErrorKind::NotFound,
@@ -148,6 +148,13 @@ impl Router {
                 ErrorKind::ShuttingDown,
                 "the router is being shut down",
             ));
+        }
+        if entry.descriptor == 0 {
+            // Its creation was interrupted: the bucket must know the disk before its data (P4).
+            let mut whole = entry.clone();
+            self.finish_descriptor(pool, &mut whole).await?;
+            *slot.entry.lock() = whole.clone();
+            entry = whole;
         }
         let extents = slot.extents.lock().clone();
         let opening = Opening {

@@ -13,7 +13,7 @@ use vpool_seal::{PoolKey, PoolSecrets};
 use super::{OpenPool, Router, Slot, Store};
 use crate::bucket::Bucket;
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::{FoundExtent, Journal};
+use crate::journal::{FoundExtent, Journal, Loss};
 use crate::name;
 use crate::pool::{Pool, PoolParts};
 
@@ -62,7 +62,6 @@ impl Router {
 
     /// Opens a pool that the metadata has.
     pub async fn open_pool(self: &Arc<Self>, entry: PoolEntry, store: Store) -> Result<()> {
-        let _changes = self.changes.lock().await;
         let key = self.parts.grid_key.unwrap(&entry.wrapped_key, entry.id).map_err(|error| {
             Error::new(
                 ErrorKind::Conflict,
@@ -105,6 +104,9 @@ impl Router {
             Err(error) => return Err(error),
         }
         let secrets = key.secrets(entry.id);
+        // Not before: a store that does not answer keeps nobody else waiting.
+        let _changes = self.changes.lock().await;
+        self.check_pool_name_free(&entry.name)?;
         self.assemble_pool(entry, store, secrets).await
     }
 
@@ -200,9 +202,14 @@ impl Router {
         let mut to_open = Vec::new();
         for disk in self.parts.metadata.disks(entry.id).await? {
             let mut extents = by_disk.remove(&disk.id).unwrap_or_default();
+            if let Some(loss) = journal.loss() {
+                let here = loss == Loss::FailedSync;
+                self.parts.metadata.owe(disk.id, here).await?;
+            }
             let streams = self.parts.metadata.streams(disk.id).await?;
             if streams.closed.is_some() && streams.base.is_some() {
-                // Closed in order: whatever the headers still say is in the store.
+                // Closed in order: whatever the headers still say is in the store. (Of a disk at
+                // rest that is not known: it may have gone on in the same extent.)
                 journal.retire(extents.drain(..).map(|extent| extent.slot));
             }
             let slot = Slot::new(disk.clone(), extents);
@@ -213,6 +220,8 @@ impl Router {
         }
         // What is left belongs to disks that were deleted.
         journal.retire(by_disk.into_values().flatten().map(|extent| extent.slot));
+        let begun = journal.clone();
+        self.parts.host.blocking.run(move || begun.begin()).await;
         self.pools.write().insert(entry.id, open.clone());
         self.finish_descriptors(&open).await;
         for slot in to_open {

@@ -15,15 +15,22 @@ use crate::limits::BLOCK_U32;
 #[derive(Debug, Clone)]
 pub struct Device {
     disk: Arc<VDisk>,
+    /// The client's machine; [`THIS_HOST`](vpool_metadata::THIS_HOST) is this one.
+    machine: Arc<str>,
     _attachment: Arc<crate::router::Attachment>,
     wrote: crate::planted::Wrote,
 }
 
 impl Device {
-    /// A device on an open disk.
-    pub fn new(disk: Arc<VDisk>, attachment: Arc<crate::router::Attachment>) -> Self {
+    /// A device on an open disk, for a client on `machine`.
+    pub fn new(
+        disk: Arc<VDisk>,
+        machine: Arc<str>,
+        attachment: Arc<crate::router::Attachment>,
+    ) -> Self {
         Device {
             disk,
+            machine,
             _attachment: attachment,
             wrote: Default::default(),
         }
@@ -109,6 +116,7 @@ impl BlockDevice for Device {
     }
 
     async fn flush(&self) -> Result<(), BlockError> {
+        self.disk.tell_what_is_owed(&self.machine)?;
         if self.wrote.must_flush() {
             self.disk.make_durable().await?;
         }

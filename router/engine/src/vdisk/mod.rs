@@ -24,6 +24,7 @@ pub mod ship;
 pub mod shipping;
 pub mod write;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -76,6 +77,8 @@ pub struct VDisk {
     /// What is wrong although the disk serves.
     trouble: Mutex<Option<Error>>,
     sequential: Mutex<read::Sequential>,
+    /// The machines whose next flush fails: acknowledged writes of theirs may be lost.
+    owed: Mutex<BTreeSet<String>>,
     counts: Counts,
 }
 

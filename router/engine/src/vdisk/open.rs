@@ -3,7 +3,7 @@
 //! Nothing is served, and nothing of the journal given back, before the seal is committed: a
 //! sealed end is never computed again (P1, P2).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
@@ -61,7 +61,10 @@ pub async fn open(opening: Opening<'_>) -> Result<Arc<VDisk>> {
     let name: Arc<str> = format!("{}:{}", pool.name(), entry.name).into();
     let keys = Arc::new(disk_keys(pool, entry)?);
     let streams = pool.metadata().streams(entry.id).await?;
-    let previous = previous_stream(&streams);
+    let mut previous = previous_stream(&streams);
+    if let Some(previous) = &mut previous {
+        previous.resting = streams.resting.filter(|end| end.uid == previous.uid);
+    }
     let mut recovered = match &previous {
         None => Recovered::of_end(nothing(), Seq(0)),
         Some(previous) => find_end(&opening, &name, &keys, &streams, previous).await?,
@@ -70,9 +73,11 @@ pub async fn open(opening: Opening<'_>) -> Result<Arc<VDisk>> {
         last = ?recovered.last, lost = ?recovered.lost, "recovered");
     if !recovered.lost.is_empty() {
         if !opening.accept_loss {
-            return Err(damage(&name, &recovered.lost));
+            return Err(damage(&name, &recovered.lost, recovered.last));
         }
-        tracing::warn!(disk = %name, lost = ?recovered.lost, "opened without flushed records, as asked");
+        tracing::warn!(disk = %name, lost = ?recovered.lost, last = %recovered.last,
+            "rolled back to before the first lost record, as asked");
+        recovered.cut_before_loss();
     }
     let old_base = previous
         .as_ref()
@@ -91,7 +96,11 @@ pub async fn open(opening: Opening<'_>) -> Result<Arc<VDisk>> {
     let epoch = pool.metadata().bump(entry.id, from, uid).await?;
     pool.metadata().seal(entry.id, epoch, base.clone()).await?;
 
-    let disk = assemble(pool, entry, name, keys, uid, epoch, base, recovered, stored).await?;
+    let owed = streams.owed;
+    let disk = assemble(
+        pool, entry, name, keys, uid, epoch, base, recovered, stored, owed,
+    )
+    .await?;
     if epoch.0 - streams.recorded.0 > limits::RECORD_EVERY {
         disk.put_stream_record().await?;
     }
@@ -139,11 +148,14 @@ fn previous_stream(streams: &Streams) -> Option<Previous> {
             epoch,
             uid,
             base: base.clone(),
+            resting: None,
         }),
-        _ => streams
-            .previous
-            .clone()
-            .map(|(epoch, uid, base)| Previous { epoch, uid, base }),
+        _ => streams.previous.clone().map(|(epoch, uid, base)| Previous {
+            epoch,
+            uid,
+            base,
+            resting: None,
+        }),
     }
 }
 
@@ -161,10 +173,6 @@ async fn find_end(
             end.seq.max(start_seq(&previous.base)),
         ));
     }
-    let known = opening
-        .extents
-        .iter()
-        .any(|extent| extent.header.uid == previous.uid);
     let (journal, extents) = (pool.journal().clone(), opening.extents.to_vec());
     let (their_keys, their_previous) = (keys.clone(), previous.clone());
     let mut recovered = pool
@@ -172,20 +180,15 @@ async fn find_end(
         .blocking
         .run(move || recover(&journal, &their_keys, &extents, &their_previous))
         .await?;
-    if !known {
-        // The journal says nothing of the stream: it has written nothing, or the journal is
-        // gone. The store is asked where it ends.
+    if !recovered.knows_end || !recovered.lost.is_empty() {
+        // The journal does not say where the stream ends (it has written nothing, or the journal
+        // is gone), or misses what the store may have.
         let found = end::find(pool, name, keys, opening.entry.id, previous).await?;
-        if found.segment.0 > 0 || found.checkpoint > 0 {
+        if !recovered.knows_end && (found.segment.0 > 0 || found.checkpoint > 0) {
             tracing::warn!(disk = %name, end = ?found,
-                "the journal holds nothing of the newest stream; it is taken as far as the store has it");
+                "the journal does not say where the newest stream ends; the store does");
         }
-        recovered.last = recovered.last.max(found.seq);
-        let shipped = found.seq;
-        recovered.tails.retain(|tail| tail.last > shipped);
-        recovered.spans.retain(|span| span.last > shipped);
-        recovered.lost.retain(|lost| lost.last > shipped);
-        recovered.end = found;
+        recovered.shipped_to(found);
     }
     Ok(recovered)
 }
@@ -320,6 +323,7 @@ async fn assemble(
     base: Base,
     recovered: Recovered,
     mut stored: Stored,
+    owed: BTreeSet<String>,
 ) -> Result<Arc<VDisk>> {
     let number = next_number(&stored.streams);
     stored.streams.push(StreamEntry {
@@ -394,6 +398,7 @@ async fn assemble(
         has_failed: AtomicBool::new(false),
         trouble: Mutex::new(None),
         sequential: Mutex::new(read::Sequential::default()),
+        owed: Mutex::new(owed),
         counts: Counts::default(),
     }))
 }

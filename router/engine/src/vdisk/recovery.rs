@@ -21,6 +21,8 @@ pub struct Previous {
     pub uid: StreamUid,
     /// What it started from.
     pub base: Base,
+    /// It ends here or later, and the journal holds nothing of it up to here.
+    pub resting: Option<SealedEnd>,
 }
 
 /// What the journal holds.
@@ -36,6 +38,8 @@ pub struct Recovered {
     pub last: Seq,
     /// What should be there and is not.
     pub lost: Vec<Lost>,
+    /// The journal, or a note, says how far the previous stream is in the store.
+    pub knows_end: bool,
     /// The newest label.
     pub wall_ms: u64,
 }
@@ -68,17 +72,32 @@ pub fn recover(
             .collect()
     };
     let base = &previous.base;
-    let newest = scan(journal, keys, &of(previous.uid), start_seq(base), None)?;
+    let least = previous.resting.unwrap_or(SealedEnd {
+        uid: previous.uid,
+        epoch: previous.epoch,
+        segment: SegmentNo(0),
+        seq: sealed_seq(base),
+        checkpoint: 0,
+    });
+    let after = start_seq(base).max(least.seq);
+    let newest = scan(journal, keys, &of(previous.uid), after, None)?;
     let shipped = newest
         .frontier
         .as_ref()
         .filter(|frontier| frontier.uid == previous.uid);
-    let end = SealedEnd {
-        uid: previous.uid,
-        epoch: previous.epoch,
-        segment: shipped.map_or(SegmentNo(0), |frontier| frontier.segment),
-        seq: shipped.map_or(sealed_seq(base), |frontier| frontier.seq),
-        checkpoint: shipped.map_or(0, |frontier| frontier.checkpoint),
+    // An extent that was given back may still tell of an older frontier.
+    let end = match shipped {
+        Some(frontier)
+            if (frontier.segment, frontier.checkpoint) > (least.segment, least.checkpoint) =>
+        {
+            SealedEnd {
+                segment: frontier.segment,
+                seq: frontier.seq,
+                checkpoint: frontier.checkpoint,
+                ..least
+            }
+        }
+        _ => least,
     };
     let mut recovered = Recovered {
         end,
@@ -86,6 +105,12 @@ pub fn recover(
         spans: VecDeque::new(),
         last: newest.last,
         lost: Vec::new(),
+        // Its first extent stays until a frontier is logged elsewhere.
+        knows_end: previous.resting.is_some()
+            || shipped.is_some()
+            || of(previous.uid)
+                .iter()
+                .any(|extent| extent.header.number == 0),
         wall_ms: newest.wall_ms,
     };
     for tail in &base.tails {
@@ -110,8 +135,42 @@ impl Recovered {
             spans: VecDeque::new(),
             last,
             lost: Vec::new(),
+            knows_end: true,
             wall_ms: 0,
         }
+    }
+
+    /// Takes what the store itself says of the previous stream's end, if that is further.
+    pub fn shipped_to(&mut self, found: SealedEnd) {
+        let known = (self.end.segment, self.end.seq, self.end.checkpoint);
+        if (found.segment, found.seq, found.checkpoint) < known {
+            return;
+        }
+        let shipped = found.seq;
+        self.last = self.last.max(shipped);
+        self.tails.retain(|tail| tail.last > shipped);
+        self.spans.retain(|span| span.last > shipped);
+        self.lost.retain(|lost| lost.last > shipped);
+        for lost in &mut self.lost {
+            lost.first = lost.first.max(Seq(shipped.0 + 1));
+        }
+        self.end = found;
+    }
+
+    /// Gives up everything from the first lost record on: what is left is a prefix (P1).
+    pub fn cut_before_loss(&mut self) {
+        let Some(first) = self.lost.iter().map(|lost| lost.first).min() else {
+            return;
+        };
+        self.tails.retain(|tail| tail.first < first);
+        for tail in &mut self.tails {
+            tail.last = tail.last.min(Seq(first.0 - 1));
+        }
+        self.spans.retain(|span| span.first < first);
+        for span in &mut self.spans {
+            span.last = span.last.min(Seq(first.0 - 1));
+        }
+        self.last = Seq(first.0 - 1);
     }
 
     fn take(

@@ -14,13 +14,13 @@ use vpool_cache::Layers;
 use vpool_format::bucket::StreamRecord;
 use vpool_format::journal::{Frontier, RecordKind};
 use vpool_format::names::Name;
-use vpool_format::{SegmentNo, Seq};
+use vpool_format::{SealedEnd, SegmentNo, Seq};
 use vpool_seal::Compressor;
 
 use super::VDisk;
 use crate::chunks::object_key;
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::Span;
+use crate::journal::{Log, Span};
 use crate::limits::{self, BLOCK};
 use crate::mac;
 use crate::packer::{Cut, PartialBlock, SealedSegment, SegmentPlan, read_cut, seal_cut};
@@ -32,6 +32,10 @@ impl VDisk {
             if self.has_failed.load(Ordering::Acquire) || self.closed.load(Ordering::Acquire) {
                 return;
             }
+            // From before the step: no call is missed while it runs.
+            let pressed = self.pool.journal().pressure().notified();
+            tokio::pin!(pressed);
+            pressed.as_mut().enable();
             let next = match self.step().await {
                 Ok(next) => next,
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
@@ -48,10 +52,17 @@ impl VDisk {
                     tokio::select! {
                         biased;
                         () = self.wake.notified() => {}
+                        () = pressed => {}
                         () = tokio::time::sleep(pause) => {}
                     }
                 }
-                None => self.wake.notified().await,
+                None => {
+                    tokio::select! {
+                        biased;
+                        () = self.wake.notified() => {}
+                        () = pressed => {}
+                    }
+                }
             }
         }
     }
@@ -79,13 +90,17 @@ impl VDisk {
                 }
             };
             let mark_due = self.mark_if_due()?;
+            let rest_due = self.rest_if_idle(starved).await?;
             // A frontier that found no room is tried again soon: space depends on it.
             let retry = self
                 .shipping
                 .lock()
                 .frontier_due()
                 .then_some(limits::FRONTIER_RETRY);
-            return Ok([cut_due, mark_due, retry].into_iter().flatten().min());
+            return Ok([cut_due, mark_due, rest_due, retry]
+                .into_iter()
+                .flatten()
+                .min());
         }
     }
 
@@ -156,6 +171,47 @@ impl VDisk {
         Ok(())
     }
 
+    /// Gives the journal back what an idle disk can do without: its last extent. Where the stream
+    /// stands is in the metadata before. Answers when it will be due.
+    async fn rest_if_idle(&self, starved: bool) -> Result<Option<Duration>> {
+        let Some((end, logged_ns)) = self.end_if_settled(&self.log.lock()) else {
+            return Ok(None);
+        };
+        let now = self.pool.host().clock.boot_ns();
+        let idle = Duration::from_nanos(now.saturating_sub(logged_ns));
+        if idle < limits::REST_AFTER && !starved {
+            return Ok(Some(limits::REST_AFTER - idle));
+        }
+        self.pool.metadata().rest(self.entry.id, end).await?;
+        let freed = {
+            let mut log = self.log.lock();
+            match self.end_if_settled(&log) {
+                Some((now, _)) if now == end => log.close(),
+                _ => Vec::new(),
+            }
+        };
+        tracing::debug!(disk = self.name(), ?end, ?freed, "at rest");
+        self.pool.journal().retire(freed);
+        Ok(None)
+    }
+
+    /// Where the stream ends, if all of it is in the store and the log still holds extents.
+    fn end_if_settled(&self, log: &Log) -> Option<(SealedEnd, u64)> {
+        let shipping = self.shipping.lock();
+        let (segment, seq, checkpoint) = shipping.settled()?;
+        if log.spans().is_empty() || self.closing.load(Ordering::Acquire) {
+            return None;
+        }
+        let end = SealedEnd {
+            uid: self.uid,
+            epoch: self.epoch,
+            segment,
+            seq,
+            checkpoint,
+        };
+        Some((end, shipping.logged_ns))
+    }
+
     /// After a flush with nothing behind it, a group with only the mark follows: it tells damage
     /// from a torn tail.
     fn mark_if_due(&self) -> Result<Option<Duration>> {
@@ -163,7 +219,9 @@ impl VDisk {
         if self.closing.load(Ordering::Acquire) {
             return Ok(None);
         }
-        if Seq(self.marked.load(Ordering::Acquire)) >= durable {
+        // What the frontier covers is not looked for in the journal.
+        let covered = self.shipping.lock().logged.1;
+        if Seq(self.marked.load(Ordering::Acquire)).max(covered) >= durable {
             self.shipping.lock().mark_at = None;
             return Ok(None);
         }

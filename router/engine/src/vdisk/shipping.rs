@@ -29,6 +29,8 @@ pub struct Shipping {
     merge_due: bool,
     pub(super) backoff: Backoff,
     pub(super) mark_at: Option<Instant>,
+    /// When something was last logged.
+    pub(super) logged_ns: u64,
 }
 
 #[derive(Debug)]
@@ -57,6 +59,7 @@ impl Shipping {
             merge_due,
             backoff: Backoff::default(),
             mark_at: None,
+            logged_ns: now_ns,
         }
     }
 
@@ -81,6 +84,7 @@ impl Shipping {
             // A discard costs the journal little, but wants to be shipped too.
             self.unpacked_bytes += if piece.at.is_some() { BLOCK as u64 } else { 32 };
         }
+        self.logged_ns = now_ns;
         if self.unpacked_bytes > 0 {
             self.unpacked_since.get_or_insert(now_ns);
         }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use vpool_block::{Accepted, Write};
 use vpool_format::Seq;
 use vpool_format::journal::RecordKind;
+use vpool_metadata::{ANY_MACHINE, THIS_HOST};
 
 use super::VDisk;
 use crate::error::{Error, ErrorKind, Result};
@@ -185,6 +186,36 @@ impl VDisk {
         // The shipper writes the mark if no group carries it soon.
         self.wake.notify_one();
         Ok(last)
+    }
+
+    /// Fails once, for a machine of which acknowledged writes may be lost: they must not vanish
+    /// in silence.
+    pub(super) fn tell_what_is_owed(self: &Arc<Self>, machine: &str) -> Result<()> {
+        {
+            let mut owed = self.owed.lock();
+            if !owed.remove(machine) && !owed.remove(ANY_MACHINE) {
+                return Ok(());
+            }
+        }
+        // After the answer is on its way: told twice is better than not at all.
+        let (disk, told) = (self.clone(), machine.to_owned());
+        tokio::spawn(async move {
+            if let Err(error) = disk.pool.metadata().told(disk.entry.id, told).await {
+                tracing::warn!(disk = disk.name(), %error, "a client is told of a loss again later");
+            }
+        });
+        let whose = match machine {
+            THIS_HOST => "this host",
+            machine => machine,
+        };
+        let what = format!(
+            "disk {}: writes of {whose} that were acknowledged and not flushed may be lost: the \
+             journal could not keep them (failed sync, or power cut); check the guest's file \
+             systems. The next flush is good",
+            self.name()
+        );
+        tracing::error!("{what}");
+        Err(Error::new(ErrorKind::Io, what))
     }
 
     fn sync_in_background(self: &Arc<Self>) {

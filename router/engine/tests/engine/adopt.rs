@@ -272,8 +272,6 @@ fn young_objects_need_take_over() {
 
 /// What was written last decides how young a location is, not when its disks were made.
 #[test]
-#[ignore = "adopt_pool judges by claim and descriptors alone: a disk that is written all the time \
-            looks as old as its descriptor"]
 fn segments_of_a_living_grid_are_young() {
     let _figures = Figures::one("p4_segments_of_a_living_grid_are_young");
     let (mut rig, disks) = shipped(34);

@@ -340,20 +340,4 @@ impl Bytes {
         }
         unknown.is_empty()
     }
-
-    /// The first and last of the operations that `image` must have lost, if it has lost any:
-    /// for each byte that is not the newest, the operation that wrote the newest.
-    pub fn lost_ops(&self, image: &[u8]) -> Option<(usize, usize)> {
-        let full = self.state(self.ops.len());
-        let mut owner = vec![usize::MAX; image.len()];
-        for (number, op) in self.ops.iter().enumerate() {
-            owner[op.offset as usize..(op.offset + op.length) as usize].fill(number);
-        }
-        let lost = (0..image.len())
-            .filter(|at| image[*at] != full[*at])
-            .map(|at| owner[at]);
-        lost.fold(None, |span: Option<(usize, usize)>, op| {
-            Some(span.map_or((op, op), |(first, last)| (first.min(op), last.max(op))))
-        })
-    }
 }

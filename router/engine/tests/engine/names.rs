@@ -381,7 +381,8 @@ fn a_journal_of_another_pool_is_refused() {
 fn exchange(rig: &Rig) {
     let files = rig.host.host().files;
     let directory = Path::new("/data/journal");
-    let found = files.list(directory).expect("the journals");
+    let mut found = files.list(directory).expect("the journals");
+    found.retain(|file| file.extension().is_some_and(|kind| kind == "journal"));
     let [a, b] = [directory.join(&found[0]), directory.join(&found[1])];
     let aside = directory.join("aside");
     for (from, to) in [(&a, &aside), (&b, &a), (&aside, &b)] {

@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use vpool_block::{BlockError, ErrorKind as BlockKind};
+use vpool_block::{BlockDevice, BlockError, ErrorKind as BlockKind};
 use vpool_engine::error::Error;
 use vpool_engine::limits::Tuning;
 use vpool_engine::router::{Router, RouterParts, local_tables};
+use vpool_engine::vdisk::device::Device;
 use vpool_host::sim::SimHost;
 use vpool_host::{LocalStore, Table, TableKind};
 use vpool_metadata::local::LocalMetadata;
@@ -206,7 +207,8 @@ impl Rig {
     /// The only file in a directory of the router.
     pub fn only_file(&self, directory: &str) -> PathBuf {
         let path = PathBuf::from("/data").join(directory);
-        let files = self.host.host().files.list(&path).expect("the directory");
+        let mut files = self.host.host().files.list(&path).expect("the directory");
+        files.retain(|file| file.extension().is_none_or(|kind| kind != "state"));
         assert_eq!(files.len(), 1, "one file in {}", path.display());
         let file = &files[0];
         if file.is_absolute() {
@@ -214,6 +216,14 @@ impl Rig {
         } else {
             path.join(file)
         }
+    }
+}
+
+/// After a failed sync the first flush of each disk fails, once: what was acknowledged may be
+/// gone, and that is said.
+pub async fn hear_of_a_loss(device: &Device) {
+    if let Err(error) = device.flush().await {
+        assert!(error.to_string().contains("may be lost"), "{error}");
     }
 }
 

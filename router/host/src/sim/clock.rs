@@ -28,6 +28,8 @@ struct State {
     boot_ahead_ns: u64,
     /// What boot time stands at, if it does.
     frozen_ns: Option<u64>,
+    /// Power cuts so far.
+    boots: u128,
 }
 
 impl SimClock {
@@ -56,6 +58,11 @@ impl SimClock {
         state.boot_ahead_ns = state.boot_ahead_ns.saturating_add(by);
         let by_ms = i64::try_from(by / 1_000_000).unwrap_or(i64::MAX);
         state.wall_offset_ms = state.wall_offset_ms.saturating_add(by_ms);
+    }
+
+    /// The machine has lost power and starts anew.
+    pub(super) fn reboot(&self) {
+        self.state.lock().boots += 1;
     }
 
     /// Boot time stands still, as for a virtual machine that is frozen from outside.
@@ -104,5 +111,9 @@ impl Clock for SimClock {
 
     fn boot_ns(&self) -> u64 {
         self.state.lock().boot_ns()
+    }
+
+    fn boot_id(&self) -> u128 {
+        self.state.lock().boots
     }
 }

@@ -139,7 +139,6 @@ fn bytes_of_any_alignment_on_disks_of_any_size() {
 
 /// Idle disks hold no extent: many more disks than extents are written one after the other.
 #[test]
-#[ignore = "an open disk keeps its extent for ever: with more disks than extents writers wait for ever"]
 fn more_disks_than_extents() {
     let figures = Figures::of("more_disks_than_extents");
     const DISKS: u64 = 40;

@@ -12,7 +12,7 @@ use vpool_host::{Batch, Durability, LocalStore};
 
 use crate::bytes::{Bytes, image, step};
 use crate::figures::Figures;
-use crate::rig::{Life, PLACE, Rig, check_block_error, place, within};
+use crate::rig::{Life, PLACE, Rig, check_block_error, hear_of_a_loss, place, within};
 
 const SIZE: u64 = 1 << 20;
 const LONG: Duration = Duration::from_secs(3600);
@@ -66,6 +66,7 @@ async fn check(life: &Life, model: &mut Bytes, dice: &mut Dice, at_least: usize)
         .await
         .expect("attach after the restart");
     model.check_prefix(&image(&device).await, at_least);
+    hear_of_a_loss(&device).await;
     for _ in 0..20 {
         step(&device, model, dice).await.expect("all is well");
     }

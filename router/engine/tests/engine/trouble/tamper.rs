@@ -485,7 +485,6 @@ fn t5_a_stream_record_of_another_epoch_is_refused() {
 
 /// A disk whose descriptor is gone has no name, but it is not left out without a word.
 #[test]
-#[ignore = "adopt_pool passes over a disk that has segments and no descriptor"]
 fn t5_adoption_names_a_disk_whose_descriptor_is_gone() {
     let figures = Figures::of("t5_lost_descriptors");
     let built = build(9);

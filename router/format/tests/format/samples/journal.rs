@@ -1,7 +1,8 @@
 //! Samples of what lies in the journal.
 
 use vpool_format::journal::{
-    ExtentHeader, Frontier, GroupHeader, RecordHeader, RecordKind, RemoteClient,
+    ExtentHeader, Frontier, GroupHeader, JournalHealth, JournalState, RecordHeader, RecordKind,
+    RemoteClient,
 };
 use vpool_format::{BLOCK_BYTES, Base, DiskId, Epoch, PoolId, SegmentNo, Seq, StreamUid};
 
@@ -35,6 +36,17 @@ pub(super) fn all() -> Vec<Sample> {
             group(true),
             encode_group,
             decode_group,
+        ),
+        sample(
+            "journal-state",
+            Guard::Crc,
+            JournalState {
+                pool: PoolId(0x21),
+                boot_id: 0x2223_2425_2627_2829_2a2b_2c2d_2e2f_3031,
+                health: JournalHealth::Failed,
+            },
+            |value| value.encode().to_vec(),
+            JournalState::decode,
         ),
         sample(
             "base-record",

@@ -1,0 +1,333 @@
+//! The extents of a journal file: made ready, given out, taken back, lent.
+//!
+//! Owns: which state each place of the file is in, and the readers' pins. Does not own: what is in
+//! an extent ([`super::log`], [`super::scan`]), how much SSD space a pool may have
+//! ([`super::shares`]).
+//!
+//! ```text
+//! absent ──prepare: zero, sync──> ready ──take──> used ──retire──> ready
+//!    ^                              │                     waits for readers' pins
+//!    └──────release: punch hole─────┘ (borrowed, and another pool wants it)
+//! ```
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::file::{Journal, SlotIndex, Taken};
+use crate::error::io as io_error;
+use crate::limits;
+
+#[derive(Debug, Default)]
+pub(super) struct Extents {
+    /// How many places the file has; those in no list are absent.
+    pub(super) places: u32,
+    pub(super) laps: Vec<u64>,
+    pub(super) ready: VecDeque<SlotIndex>,
+    pub(super) absent: Vec<SlotIndex>,
+    pub(super) retiring: Vec<SlotIndex>,
+    /// On their way from ready to absent.
+    pub(super) leaving: u32,
+    pub(super) preparing: bool,
+}
+
+impl Extents {
+    fn used(&self) -> usize {
+        let idle = self.ready.len() + self.absent.len() + self.leaving as usize;
+        self.places as usize - idle
+    }
+}
+
+impl Journal {
+    /// Takes a ready extent and its next lap, if there is one. `control` may take the last ones,
+    /// which are kept so that a frontier can always be written and space comes back.
+    pub fn take(self: &Arc<Self>, control: bool) -> Option<Taken> {
+        let mut state = self.state.lock();
+        self.reap(&mut state);
+        let reserve = if control { 0 } else { limits::CONTROL_EXTENTS };
+        let reserved = state.ready.len() <= limits::CONTROL_EXTENTS;
+        let taken = (state.ready.len() > reserve).then(|| {
+            let slot = state.ready.pop_front().expect("longer than the reserve");
+            state.laps[slot as usize] += 1;
+            Taken {
+                slot,
+                lap: state.laps[slot as usize],
+                reserved,
+            }
+        });
+        drop(state);
+        self.make_room();
+        if taken.is_none() {
+            self.ask_for_extents();
+        }
+        taken
+    }
+
+    /// Asks the disks that hold extents to ship and to give back what they do not need.
+    fn ask_for_extents(&self) {
+        let now = self.host().clock.boot_ns();
+        let asked = self.asked_ns.swap(now, Ordering::AcqRel);
+        // Many writers may find no room at once.
+        if now.saturating_sub(asked) < limits::PRESSURE_NS {
+            self.asked_ns.store(asked, Ordering::Release);
+            return;
+        }
+        self.pressure().notify_waiters();
+    }
+
+    /// Has more extents made ready if there should be, and lent ones given back if another pool
+    /// wants them.
+    pub fn make_room(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        self.reap(&mut state);
+        let leaving = self.choose_to_release(&mut state);
+        let short = state.ready.len() < self.ready_wanted(&state);
+        let idle = state.ready.len() < self.ready_at_rest();
+        if (short || idle) && leaving.is_empty() && !state.preparing {
+            state.preparing = true;
+            let journal = self.clone();
+            tokio::spawn(async move { journal.prepare().await });
+        }
+        drop(state);
+        if !leaving.is_empty() {
+            let journal = self.clone();
+            tokio::spawn(async move { journal.release(leaving).await });
+        }
+    }
+
+    /// Takes an extent back. It is given out again once no reader holds it.
+    pub fn retire(self: &Arc<Self>, slots: impl IntoIterator<Item = SlotIndex>) {
+        let mut state = self.state.lock();
+        state.retiring.extend(slots);
+        // Said before the pins are looked at: whoever unpins after that look will see it.
+        self.has_retiring.store(true, Ordering::SeqCst);
+        self.reap(&mut state);
+        drop(state);
+        self.room().notify_waiters();
+        if self.shares.others_want(self.share) {
+            self.make_room();
+        }
+    }
+
+    /// What was borrowed and is not in use, if another pool wants it.
+    fn choose_to_release(&self, state: &mut Extents) -> Vec<SlotIndex> {
+        let mut leaving = Vec::new();
+        while leaving.len() < limits::PREPARE_BATCH
+            && state.ready.len() > limits::READY_EXTENTS_MIN.0
+            && self.shares.others_want(self.share)
+            && self.shares.is_borrowing(self.share, leaving.len())
+        {
+            leaving.extend(state.ready.pop_back());
+        }
+        state.leaving += u32::try_from(leaving.len()).expect("a small batch");
+        leaving
+    }
+
+    /// Gives lent extents back, with their space.
+    async fn release(self: Arc<Self>, slots: Vec<SlotIndex>) {
+        let (journal, batch) = (self.clone(), slots.clone());
+        let punched = self
+            .host()
+            .blocking
+            .run(move || {
+                batch.iter().try_for_each(|slot| {
+                    let start = journal.offset(*slot, 0);
+                    journal.file().punch_hole(start, journal.extent_bytes)
+                })
+            })
+            .await;
+        if let Err(error) = punched {
+            tracing::debug!(journal = %self.path.display(), %error,
+                "the file system keeps the space of journal extents that were given back");
+        }
+        let count = u32::try_from(slots.len()).expect("a small batch");
+        {
+            let mut state = self.state.lock();
+            state.leaving -= count;
+            state.absent.extend(slots);
+        }
+        self.shares.give_back(self.share, count);
+        self.make_room();
+    }
+
+    /// Keeps an extent from being used again while a reader is at it. Only for a caller that
+    /// holds the lock under which the extent is known to be in use.
+    pub fn pin(&self, slot: SlotIndex) {
+        self.pins[slot as usize].fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Ends a [`pin`](Self::pin).
+    pub fn unpin(&self, slot: SlotIndex) {
+        let before = self.pins[slot as usize].fetch_sub(1, Ordering::SeqCst);
+        debug_assert!(before > 0);
+        if before == 1 && self.has_retiring.load(Ordering::SeqCst) {
+            // A writer may be waiting for just this extent.
+            self.reap(&mut self.state.lock());
+            self.room().notify_waiters();
+        }
+    }
+
+    fn reap(&self, state: &mut Extents) {
+        let pins = &self.pins;
+        let mut freed = Vec::new();
+        state.retiring.retain(|slot| {
+            let busy = pins[*slot as usize].load(Ordering::SeqCst) > 0;
+            if !busy {
+                freed.push(*slot);
+            }
+            busy
+        });
+        self.has_retiring
+            .store(!state.retiring.is_empty(), Ordering::Release);
+        state.ready.extend(freed);
+    }
+
+    /// Makes extents ready ahead of need: zeroes and syncs them, so that a later flush writes
+    /// data only and no file system metadata.
+    async fn prepare(self: Arc<Self>) {
+        let mut written = self.written_bytes();
+        loop {
+            let batch = self.choose_to_prepare(true);
+            if batch.is_empty() {
+                // Nobody needs more now. While nobody writes, more are made for the next burst.
+                if self.state.lock().ready.len() >= self.ready_at_rest() {
+                    break;
+                }
+                tokio::time::sleep(limits::REST_PAUSE).await;
+                let now = self.written_bytes();
+                if std::mem::replace(&mut written, now) != now {
+                    continue;
+                }
+            }
+            let batch = match batch.is_empty() {
+                true => self.choose_to_prepare(false),
+                false => batch,
+            };
+            if batch.is_empty() {
+                break;
+            }
+            let journal = self.clone();
+            let slots = batch.clone();
+            let zeroed = self.host().blocking.run(move || journal.zero(&slots)).await;
+            // By the one sync that all share: a failed one poisons for everybody at once.
+            let done = match zeroed {
+                Ok(()) => self.sync().await,
+                Err(error) => Err(io_error("make journal space ready", &error)),
+            };
+            match done {
+                Ok(()) => {
+                    self.state.lock().ready.extend(batch);
+                    self.room().notify_waiters();
+                }
+                Err(error) => {
+                    let count = u32::try_from(batch.len()).expect("a small batch");
+                    self.state.lock().absent.extend(batch);
+                    self.shares.give_back(self.share, count);
+                    tracing::warn!(journal = %self.path.display(), %error,
+                        "the journal cannot grow; writers wait for space in it");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    self.state.lock().preparing = false;
+                    self.room().notify_waiters();
+                    return;
+                }
+            }
+        }
+        self.state.lock().preparing = false;
+    }
+
+    /// How many extents should be ready: as many as are in use, within bounds.
+    fn ready_wanted(&self, state: &Extents) -> usize {
+        let used = state.used();
+        let all = self.shares.extents_max() as usize;
+        let (low, high) = (limits::READY_EXTENTS_MIN, limits::READY_EXTENTS_MAX);
+        used.clamp(
+            (all / 8).clamp(low.0, low.1),
+            (all / 4).clamp(high.0, high.1),
+        )
+    }
+
+    /// How many are made ready while nobody writes.
+    fn ready_at_rest(&self) -> usize {
+        (self.shares.extents_max() as usize / 4).clamp(
+            limits::READY_EXTENTS_MAX.0,
+            limits::READY_EXTENTS_AT_REST_MAX,
+        )
+    }
+
+    /// Whether a write of `bytes` finds room as a whole.
+    pub fn has_room_for(&self, bytes: u64) -> bool {
+        let mut state = self.state.lock();
+        self.reap(&mut state);
+        let ready = state.ready.len().saturating_sub(limits::CONTROL_EXTENTS) as u64;
+        // A part of each extent goes to descriptors and control records.
+        ready * (self.extent_bytes - self.extent_bytes / 16) > bytes
+    }
+
+    fn choose_to_prepare(&self, in_use: bool) -> Vec<SlotIndex> {
+        let mut state = self.state.lock();
+        self.reap(&mut state);
+        let ahead = match in_use {
+            true => self.ready_wanted(&state),
+            false => self.ready_at_rest(),
+        };
+        let mut batch = Vec::new();
+        while state.ready.len() + batch.len() < ahead && batch.len() < limits::PREPARE_BATCH {
+            // Without a single ready extent no frontier could be logged and no space come back: a
+            // few may be made beyond the share, and only control records get the last one.
+            let last_resort = state.ready.is_empty() && batch.is_empty();
+            if !self.shares.take(self.share) {
+                if !last_resort {
+                    break;
+                }
+                self.shares.take_beyond(self.share);
+            }
+            match state.absent.pop() {
+                Some(slot) => batch.push(slot),
+                None if (state.places as usize) < self.pins.len() => {
+                    batch.push(state.places);
+                    state.places += 1;
+                    state.laps.push(0);
+                }
+                None => {
+                    self.shares.give_back(self.share, 1);
+                    break;
+                }
+            }
+        }
+        batch
+    }
+
+    fn zero(&self, slots: &[SlotIndex]) -> io::Result<()> {
+        let zeroes = vec![0u8; limits::ZERO_WRITE_BYTES];
+        for slot in slots {
+            let start = u64::from(*slot) * self.extent_bytes;
+            let mut at = 0;
+            while at < self.extent_bytes {
+                let length = (self.extent_bytes - at).min(zeroes.len() as u64);
+                let piece = &zeroes[..usize::try_from(length).expect("at most a buffer")];
+                self.file().write_at(&[IoSlice::new(piece)], start + at)?;
+                at += length;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a write would find an extent and the unsynced bytes within their bound.
+    pub fn has_room(&self) -> bool {
+        if self.unsynced_bytes() > limits::UNSYNCED_BYTES_MAX {
+            return false;
+        }
+        let mut state = self.state.lock();
+        self.reap(&mut state);
+        state.ready.len() > limits::CONTROL_EXTENTS
+    }
+
+    /// How full the journal is: extents in use, and the most there may be.
+    pub fn usage(&self) -> (u32, u32) {
+        let state = self.state.lock();
+        let used = u32::try_from(state.used()).unwrap_or(u32::MAX);
+        (used, self.shares.extents_max())
+    }
+}
