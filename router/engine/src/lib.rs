@@ -21,6 +21,7 @@ pub mod packer;
 pub mod pool;
 
 pub mod chunks;
+pub mod dirty;
 
 pub mod replay;
 

@@ -96,6 +96,12 @@ pub const UPLOAD_WINDOW: u64 = 16;
 /// Index bytes replayed at open at most, before the map is merged and a checkpoint made.
 pub const PENDING_BYTES_MAX: usize = 64 << 20;
 
+/// Under memory pressure so much is merged, in bytes of updates.
+pub const PENDING_BYTES_PRESSED: usize = 64 << 10;
+
+/// What a range of the overlay takes in memory: 48 bytes in a B-tree that is two thirds full.
+pub const OVERLAY_ENTRY_BYTES: usize = 72;
+
 /// How much of a segment's end is read to find its index.
 pub const TAIL_READ_BYTES: u64 = 128 << 10;
 

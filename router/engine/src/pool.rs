@@ -15,6 +15,7 @@ use vpool_seal::PoolSecrets;
 
 use crate::chunks::nodes::Nodes;
 use crate::chunks::{Chunks, object_key};
+use crate::dirty::PoolDirty;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::Journal;
 use crate::limits::{self, Tuning};
@@ -44,6 +45,8 @@ pub struct PoolParts {
     pub secrets: Arc<PoolSecrets>,
     /// Bytes of decoded map nodes in memory.
     pub node_bytes: usize,
+    /// The memory for what is not in the map yet.
+    pub dirty: PoolDirty,
     /// Sizes and times.
     pub tuning: Tuning,
 }
@@ -62,6 +65,7 @@ pub struct Pool {
     nodes: Arc<Nodes>,
     secrets: Arc<PoolSecrets>,
     tuning: Tuning,
+    dirty: PoolDirty,
     claim_checked: tokio::sync::Mutex<Option<tokio::time::Instant>>,
     upload_slots: Semaphore,
     pack_slots: Semaphore,
@@ -97,6 +101,7 @@ impl Pool {
             nodes,
             secrets: parts.secrets,
             tuning: parts.tuning,
+            dirty: parts.dirty,
             claim_checked: tokio::sync::Mutex::new(None),
             upload_slots: Semaphore::new(8),
             pack_slots: Semaphore::new(2),
@@ -158,6 +163,16 @@ impl Pool {
     /// Sizes and times.
     pub fn tuning(&self) -> &Tuning {
         &self.tuning
+    }
+
+    /// The memory for what is not in the map yet.
+    pub fn dirty(&self) -> &PoolDirty {
+        &self.dirty
+    }
+
+    /// Whether writers find room: in the journal, and in memory.
+    pub fn has_room(&self) -> bool {
+        self.journal.has_room() && !self.dirty.is_full()
     }
 
     /// One for each segment on its way.

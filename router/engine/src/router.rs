@@ -22,6 +22,7 @@ use vpool_metadata::{DiskEntry, Metadata, PoolEntry, THIS_HOST};
 use vpool_object::ObjectStore;
 use vpool_seal::GridKey;
 
+use crate::dirty::DirtyMemory;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{FoundExtent, JournalShares};
 use crate::limits::{self, BLOCK, Tuning};
@@ -47,7 +48,9 @@ pub struct RouterParts {
     pub grid_key: GridKey,
     /// Bytes of SSD for all journals.
     pub journal_bytes: u64,
-    /// Bytes of memory for caches and maps.
+    /// Bytes of memory: three eighths for chunks, three for what is not in the map yet, one for
+    /// map nodes, one for the index of the SSD cache. What is each pool's own is divided by the
+    /// number of pools when it is opened.
     pub memory_bytes: u64,
     /// Bytes of SSD for each pool's cache; 0 = none.
     pub cache_bytes: u64,
@@ -77,6 +80,7 @@ pub struct Router {
     parts: RouterParts,
     grid: GridId,
     shares: Arc<JournalShares>,
+    dirty: Arc<DirtyMemory>,
     pools: RwLock<BTreeMap<PoolId, Arc<OpenPool>>>,
     /// One change of the set of pools or disks at a time.
     changes: tokio::sync::Mutex<()>,
@@ -177,6 +181,7 @@ impl Router {
         let extent_bytes = u64::from(parts.tuning.extent_blocks) * BLOCK as u64;
         let extents = (parts.journal_bytes / extent_bytes).max(limits::JOURNAL_EXTENTS_MIN);
         let extents = u32::try_from(extents).unwrap_or(u32::MAX);
+        let dirty = DirtyMemory::new(parts.memory_bytes / 8 * 3);
         let files = parts.host.files.clone();
         let dirs = [parts.data_dir.join("journal"), parts.data_dir.join("cache")];
         parts
@@ -194,6 +199,7 @@ impl Router {
             parts,
             grid,
             shares: Arc::new(JournalShares::new(extents)),
+            dirty,
             pools: RwLock::default(),
             changes: tokio::sync::Mutex::new(()),
             closing: std::sync::atomic::AtomicBool::new(false),

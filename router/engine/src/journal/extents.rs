@@ -65,8 +65,8 @@ impl Journal {
         taken
     }
 
-    /// Asks the disks that hold extents to ship and to give back what they do not need.
-    fn ask_for_extents(&self) {
+    /// Asks the disks that hold extents, or memory, to ship and to give back what they do not need.
+    pub fn ask_for_extents(&self) {
         let now = self.host().clock.boot_ns();
         let asked = self.asked_ns.swap(now, Ordering::AcqRel);
         // Many writers may find no room at once.

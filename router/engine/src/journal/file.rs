@@ -398,7 +398,7 @@ impl Journal {
     }
 
     /// Notified when space or health may have changed.
-    pub fn room(&self) -> &Notify {
+    pub fn room(&self) -> &Arc<Notify> {
         &self.room
     }
 

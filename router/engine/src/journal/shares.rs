@@ -9,6 +9,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+/// Shares that differ by no more count as even.
+const EVEN_EXTENTS: u32 = 4;
+
 /// The accounting over all journal files of an SSD. Counts extents.
 #[derive(Debug)]
 pub struct JournalShares {
@@ -82,11 +85,15 @@ impl JournalShares {
         !share.wants
     }
 
-    /// Whether another pool wants more than it has.
+    /// Whether another pool wants more, and has clearly less than this one: a pool that has
+    /// filled its share with what a dead store does not take gets nothing from those that work.
     pub fn others_want(&self, pool: ShareId) -> bool {
         let pools = self.pools.lock();
+        let mine = pools[pool.0].used;
         let mut others = pools.iter().enumerate();
-        others.any(|(index, share)| index != pool.0 && share.wants)
+        others.any(|(index, share)| {
+            index != pool.0 && share.wants && share.used + EVEN_EXTENTS < mine
+        })
     }
 
     /// Whether a pool has more than its guarantee, without `less` of its extents.

@@ -175,7 +175,9 @@ impl Router {
             .run(move || Journal::open(&their_host, id, path, &shares, &tuning))
             .await?;
         journal.make_room();
-        let cache = self.open_cache(&entry, &secrets);
+        let pools = self.parts.metadata.pools().await?.len().max(1) as u64;
+        let memory_bytes = self.parts.memory_bytes / pools;
+        let cache = self.open_cache(&entry, &secrets, memory_bytes);
         let pool = Pool::new(PoolParts {
             id: entry.id,
             name: entry.name.clone(),
@@ -187,7 +189,8 @@ impl Router {
             local: self.parts.local.clone(),
             cache,
             secrets,
-            node_bytes: usize::try_from(self.parts.memory_bytes / 4).unwrap_or(usize::MAX),
+            node_bytes: usize::try_from(memory_bytes / 8).unwrap_or(usize::MAX),
+            dirty: self.dirty.join(journal.room().clone()),
             tuning: self.parts.tuning.clone(),
         });
         let mut by_disk: BTreeMap<DiskId, Vec<FoundExtent>> = BTreeMap::new();
@@ -231,22 +234,26 @@ impl Router {
         Ok(())
     }
 
-    fn open_cache(&self, entry: &PoolEntry, secrets: &Arc<PoolSecrets>) -> Arc<ChunkCache> {
+    fn open_cache(
+        &self,
+        entry: &PoolEntry,
+        secrets: &Arc<PoolSecrets>,
+        memory_bytes: u64,
+    ) -> Arc<ChunkCache> {
         let path = self
             .parts
             .data_dir
             .join("cache")
             .join(format!("{}.cache", entry.id));
         let bytes = |part: u64| usize::try_from(part).unwrap_or(usize::MAX);
-        let memory_bytes = bytes(self.parts.memory_bytes / 2);
         let ssd = (self.parts.cache_bytes > 0).then(|| SsdConfig {
             // The index takes about 60 bytes an entry: an eighth of the memory.
-            index_entries_max: bytes(self.parts.memory_bytes / 8 / 60),
+            index_entries_max: bytes(memory_bytes / 8 / 60),
             ..SsdConfig::new(path, self.parts.cache_bytes)
         });
         let config = CacheConfig {
             pool: secrets.clone(),
-            memory_bytes,
+            memory_bytes: bytes(memory_bytes / 8 * 3),
             ssd,
         };
         Arc::new(ChunkCache::open(self.parts.host.clone(), &config))

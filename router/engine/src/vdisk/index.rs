@@ -100,6 +100,13 @@ impl Index {
         self.active.memory_bytes()
     }
 
+    /// About how many bytes of memory all layers above the tree take.
+    pub fn memory_bytes(&self) -> u64 {
+        let frozen = self.frozen.as_ref().map_or(0, |layer| layer.memory_bytes());
+        (self.overlay.len() * limits::OVERLAY_ENTRY_BYTES + self.active.memory_bytes() + frozen)
+            as u64
+    }
+
     /// Whether nothing waits to be merged.
     pub fn is_merged(&self) -> bool {
         self.active.is_empty() && self.frozen.is_none()

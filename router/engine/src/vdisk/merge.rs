@@ -44,7 +44,7 @@ impl VDisk {
                 }
                 return;
             }
-            if !asked && index.active_bytes() < self.pool.tuning().pending_bytes_max {
+            if !asked && index.active_bytes() < self.merge_bytes() {
                 return;
             }
             let map = index.map();
@@ -57,6 +57,17 @@ impl VDisk {
             disk.wake.notify_one();
             disk.progress.notify_waiters();
         });
+    }
+
+    /// How much is merged without being asked: what replaying would cost, less when memory is
+    /// short, all when there is none.
+    fn merge_bytes(&self) -> usize {
+        let dirty = self.pool.dirty();
+        match (dirty.is_full(), dirty.is_pressed()) {
+            (true, _) => 1,
+            (_, true) => limits::PENDING_BYTES_PRESSED,
+            _ => self.pool.tuning().pending_bytes_max,
+        }
     }
 
     /// What cannot be had now is tried again: the frozen layer stays readable meanwhile.
@@ -127,7 +138,7 @@ impl VDisk {
         self.publish(merged.root, frontier, merged_to, mapped)
             .await?;
         self.mapped_blocks.store(mapped, Ordering::Release);
-        self.index.lock().merged(Map::new(merged.root));
+        self.change_index(|index| index.merged(Map::new(merged.root)));
         Ok(())
     }
 

@@ -35,6 +35,7 @@ use vpool_metadata::DiskEntry;
 
 use crate::chunks::Lineage;
 use crate::chunks::nodes::DiskNodes;
+use crate::dirty::DiskDirty;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::Log;
 use crate::pool::Pool;
@@ -79,6 +80,8 @@ pub struct VDisk {
     sequential: Mutex<read::Sequential>,
     /// The machines whose next flush fails: acknowledged writes of theirs may be lost.
     owed: Mutex<BTreeSet<String>>,
+    /// What the index takes in memory.
+    dirty: DiskDirty,
     counts: Counts,
 }
 
@@ -162,6 +165,13 @@ impl VDisk {
     /// The log is durable up to here.
     fn durable(&self) -> Seq {
         Seq(self.durable.load(Ordering::Acquire))
+    }
+
+    /// Changes the index, and notes what it takes in memory then.
+    fn change_index(&self, change: impl FnOnce(&mut Index)) {
+        let mut index = self.index.lock();
+        change(&mut index);
+        self.dirty.set(index.memory_bytes());
     }
 
     /// Refuses what may not be served any more.

@@ -352,6 +352,8 @@ async fn assemble(
             .map(|p| if p.at.is_some() { BLOCK as u64 } else { 32 })
             .sum::<u64>();
     }
+    let dirty = pool.dirty().disk();
+    dirty.set(index.memory_bytes());
     let log = Log::new(
         pool.journal().clone(),
         entry.id,
@@ -399,6 +401,7 @@ async fn assemble(
         trouble: Mutex::new(None),
         sequential: Mutex::new(read::Sequential::default()),
         owed: Mutex::new(owed),
+        dirty,
         counts: Counts::default(),
     }))
 }

@@ -74,7 +74,7 @@ impl VDisk {
             self.log_frontier().await?;
             self.merge_if_due();
             let now = self.pool.host().clock.boot_ns();
-            let starved = !self.pool.journal().has_room();
+            let starved = !self.pool.has_room();
             let decision = self
                 .shipping
                 .lock()
@@ -120,10 +120,10 @@ impl VDisk {
             // First all of it below the overlay, then the overlay away: a reader in between
             // finds the same bytes in either.
             for some in chunks.chunks(AT_ONCE) {
-                self.index.lock().shipped(self.stream, segment, some);
+                self.change_index(|index| index.shipped(self.stream, segment, some));
             }
             for some in chunks.chunks(AT_ONCE) {
-                self.index.lock().forget(some, last);
+                self.change_index(|index| index.forget(some, last));
             }
             self.shipping.lock().applied(segment);
             self.progress.notify_waiters();

@@ -101,6 +101,10 @@ impl VDisk {
             self.sync_in_background();
             return Ok((empty, done_bytes));
         }
+        if self.pool.dirty().refuses() {
+            journal.ask_for_extents();
+            return Ok((empty, done_bytes));
+        }
         let mut placed = Vec::with_capacity(changes.len());
         let mut log = self.log.lock();
         let durable = self.durable();
@@ -116,7 +120,7 @@ impl VDisk {
         if crate::planted::is("overlaps-out-of-order") {
             placed.reverse();
         }
-        self.index.lock().logged(&placed);
+        self.change_index(|index| index.logged(&placed));
         drop(log);
         let bytes: u64 = placed
             .iter()
@@ -164,7 +168,7 @@ impl VDisk {
         room.as_mut().enable();
         self.check()?;
         self.pool.journal().check_healthy()?;
-        if self.pool.journal().has_room() {
+        if self.pool.journal().has_room() && !self.pool.dirty().refuses() {
             return Ok(());
         }
         self.wake.notify_one();

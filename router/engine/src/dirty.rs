@@ -1,0 +1,157 @@
+//! The host-wide bound on memory for what is not in the map yet: overlays and pending layers (P6).
+//!
+//! Owns: the accounting, who may log more. Does not own: making it less (shipping, merging).
+//!
+//! As with the journal's space every pool has a guaranteed part and borrows the rest: a pool whose
+//! store is dead fills its part, and no other pool notices (P8).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// The memory of all pools.
+#[derive(Debug)]
+pub struct DirtyMemory {
+    bytes_max: u64,
+    pools: Mutex<Vec<Arc<PoolPart>>>,
+}
+
+#[derive(Debug)]
+struct PoolPart {
+    used: AtomicU64,
+    /// Somebody was refused.
+    wants: AtomicBool,
+    room: Arc<Notify>,
+}
+
+/// One pool's part.
+#[derive(Debug, Clone)]
+pub struct PoolDirty {
+    memory: Arc<DirtyMemory>,
+    part: Arc<PoolPart>,
+}
+
+/// What one disk takes of its pool's part; nothing once it is dropped.
+#[derive(Debug)]
+pub struct DiskDirty {
+    pool: PoolDirty,
+    bytes: AtomicU64,
+}
+
+impl DirtyMemory {
+    /// At most about `bytes_max` for all pools.
+    pub fn new(bytes_max: u64) -> Arc<Self> {
+        Arc::new(DirtyMemory {
+            bytes_max,
+            pools: Mutex::default(),
+        })
+    }
+
+    /// Adds a pool; `room` is notified when a refused writer may try again.
+    pub fn join(self: &Arc<Self>, room: Arc<Notify>) -> PoolDirty {
+        let part = Arc::new(PoolPart {
+            used: AtomicU64::new(0),
+            wants: AtomicBool::new(false),
+            room,
+        });
+        self.pools.lock().push(part.clone());
+        PoolDirty {
+            memory: self.clone(),
+            part,
+        }
+    }
+}
+
+impl PoolDirty {
+    /// How many bytes the pool may use now: its guarantee, or what no other needs.
+    fn allowed(&self) -> u64 {
+        let pools = self.memory.pools.lock();
+        let guaranteed = self.memory.bytes_max / 2 / pools.len().max(1) as u64;
+        let others = pools.iter().filter(|part| !Arc::ptr_eq(part, &self.part));
+        let reserved: u64 = others
+            .map(|part| part.used.load(Ordering::Relaxed).max(guaranteed))
+            .sum();
+        guaranteed.max(self.memory.bytes_max.saturating_sub(reserved))
+    }
+
+    /// Whether nothing more may be logged until something has been shipped or merged.
+    pub fn is_full(&self) -> bool {
+        self.part.used.load(Ordering::SeqCst) >= self.allowed()
+    }
+
+    /// Whether it is time to merge even little.
+    pub fn is_pressed(&self) -> bool {
+        self.part.used.load(Ordering::Relaxed) >= self.allowed() / 2
+    }
+
+    /// Whether a writer has to wait. If so, the room's notification is on its way when it need
+    /// not any more, for who listened to it before asking.
+    pub fn refuses(&self) -> bool {
+        if !self.is_full() {
+            return false;
+        }
+        // Said first, then looked again: who gives back in between has seen one or the other.
+        self.part.wants.store(true, Ordering::SeqCst);
+        self.is_full()
+    }
+
+    /// The part of a disk that takes nothing yet.
+    pub fn disk(&self) -> DiskDirty {
+        DiskDirty {
+            pool: self.clone(),
+            bytes: AtomicU64::new(0),
+        }
+    }
+}
+
+impl DiskDirty {
+    /// The disk takes `bytes` now. To be called under the lock under which they were counted.
+    pub fn set(&self, bytes: u64) {
+        let used = &self.pool.part.used;
+        let before = self.bytes.swap(bytes, Ordering::Relaxed);
+        if bytes >= before {
+            used.fetch_add(bytes - before, Ordering::SeqCst);
+            return;
+        }
+        used.fetch_sub(before - bytes, Ordering::SeqCst);
+        // What one pool gives back another may borrow.
+        for part in self.pool.memory.pools.lock().iter() {
+            if part.wants.swap(false, Ordering::SeqCst) {
+                part.room.notify_waiters();
+            }
+        }
+    }
+}
+
+impl Drop for DiskDirty {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_borrows_the_rest_but_no_guarantee() {
+        let memory = DirtyMemory::new(1000);
+        let (a, b) = (memory.join(Arc::default()), memory.join(Arc::default()));
+        let (one, two) = (a.disk(), a.disk());
+        one.set(700);
+        assert!(!a.is_full() && a.is_pressed());
+        two.set(50);
+        assert!(a.is_full(), "the last quarter is b's");
+        let other = b.disk();
+        other.set(249);
+        assert!(!b.is_full(), "whatever a has taken");
+        other.set(251);
+        assert!(b.is_full());
+        drop(one);
+        assert!(!a.is_full() && !b.is_full());
+        two.set(0);
+        assert!(!a.is_pressed());
+    }
+}
