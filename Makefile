@@ -19,7 +19,10 @@ test: ## all tests
 	$(CARGO) nextest run --locked --workspace
 	@scripts/left-out.sh
 	$(CARGO) test --locked --workspace --doc --quiet
+	tests/planted.sh
+	tests/nonces.sh
 	router/commit/loom.sh
+	tests/fuzz/run.sh 15
 
 bench: build ## the bench table, quick form
 	$(CARGO_TARGET_DIR)/debug/bench --quick
@@ -27,19 +30,15 @@ bench: build ## the bench table, quick form
 bench-full: build
 	$(CARGO_TARGET_DIR)/debug/bench
 
-soak: build ## the same tests, more seeds
-	VPOOL_SEEDS=$${VPOOL_SEEDS:-20000} $(CARGO) nextest run --locked -p vpool-engine -E 'test(every_end)'
-	VPOOL_CYCLES=$${VPOOL_CYCLES:-200} VPOOL_GUEST_KILLS=$${VPOOL_GUEST_KILLS:-50} \
-	VPOOL_FS_KILLS=$${VPOOL_FS_KILLS:-100} VPOOL_FAULT_SECONDS=$${VPOOL_FAULT_SECONDS:-15} \
-	VPOOL_VERIFY_SECONDS=$${VPOOL_VERIFY_SECONDS:-600} VPOOL_REPORTS=1 \
-	$(CARGO) nextest run --profile soak --locked -p vpool-tests --no-fail-fast \
-	-E 'binary(kill) + binary(guest) + binary(filesystems) + binary(backend) + binary(verify) + binary(canary)'
+soak: ## the same tests, seeds that were never played; sums up in tests/reports
+	@scripts/setup.sh test
+	tests/soak.sh
 
 planted: ## each planted bug must be caught
 	tests/planted.sh
 
-fuzz: ## every fuzz target for SECONDS
-	tests/fuzz/run.sh $${SECONDS_EACH:-45}
+fuzz: ## every fuzz target for SECONDS_EACH
+	tests/fuzz/run.sh $${SECONDS_EACH:-600}
 
 loom:
 	router/commit/loom.sh

@@ -40,8 +40,10 @@ for target in "$@"; do
     crashes=$work/crashes/$target
     mkdir -p "$corpus" "$crashes"
     echo "fuzz: $target, $seconds s"
-    # The golden files are the seeds: each target keeps those that it learns from.
-    if ! "$target_dir/$triple/release/$target" "$corpus" "$here/../../router/format/golden" \
+    # Seeds: the target's own, else the golden files; it keeps those that it learns from.
+    seeds=$here/seeds/$target
+    [ -d "$seeds" ] || seeds=$here/../../router/format/golden
+    if ! "$target_dir/$triple/release/$target" "$corpus" "$seeds" \
         -max_total_time="$seconds" -rss_limit_mb=512 -timeout=10 -max_len=8192 \
         -use_value_profile=1 -print_final_stats=1 -artifact_prefix="$crashes/" \
         >"$work/$target.log" 2>&1; then

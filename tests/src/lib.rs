@@ -22,3 +22,4 @@ pub mod nbd;
 pub mod need;
 pub mod oracle;
 pub mod report;
+pub mod sums;

@@ -13,6 +13,7 @@ use anyhow::Context;
 use serde_json::{Map, Value};
 
 use crate::daemon::{lock, target_dir};
+use crate::sums;
 
 /// Where reports are written.
 pub fn directory() -> anyhow::Result<PathBuf> {
@@ -47,6 +48,14 @@ pub fn add(name: &str, part: &str, figures: Value) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// Adds the figures of one run of a test to the report `name`. The answer is the report's path.
+pub fn sum(name: &str, test: &str, run: &Value) -> anyhow::Result<PathBuf> {
+    let path = directory()?.join(format!("{name}.json"));
+    let run = run.as_object().context("figures are a JSON object")?;
+    sums::add(&path, test, run).with_context(|| format!("add to {}", path.display()))?;
+    Ok(path)
+}
+
 /// The smallest value that `percent` (0–100) of `values` do not exceed, in milliseconds;
 /// `None` of nothing.
 pub fn percentile_ms(values: &[Duration], percent: usize) -> Option<f64> {
@@ -59,10 +68,36 @@ pub fn percentile_ms(values: &[Duration], percent: usize) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    //! Percentiles by nearest rank.
+    //! Percentiles by nearest rank; what two runs of a test leave.
+
+    use std::time::Duration;
+
+    use serde_json::{Map, Value, json};
 
     use super::percentile_ms;
-    use std::time::Duration;
+    use crate::sums;
+
+    fn figures(value: Value) -> Map<String, Value> {
+        value.as_object().expect("an object").clone()
+    }
+
+    #[test]
+    fn figures_of_runs_are_summed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("report.json");
+        let first = figures(json!({"cases": 5, "ms_max": 2.5, "room_min": 3}));
+        let second = figures(json!({"cases": 7, "ms_max": 1.5, "room_min": 2, "more": 1}));
+        sums::add(&path, "a", &first).expect("a new report");
+        sums::add(&path, "b", &first).expect("another test");
+        sums::add(&path, "a", &second).expect("another run");
+        let bytes = std::fs::read(&path).expect("the report");
+        let found: Value = serde_json::from_slice(&bytes).expect("JSON");
+        let all = json!({"runs": 2, "cases": 12, "ms_max": 2.5, "room_min": 2, "more": 1});
+        assert_eq!(found["a"], all);
+        assert_eq!(found["b"]["runs"], 1);
+        let words = figures(json!({"cases": "many"}));
+        assert!(sums::add(&path, "a", &words).is_err());
+    }
 
     #[test]
     fn nearest_rank() {

@@ -178,8 +178,8 @@ impl Run {
 
     fn report(&self, violations: u64) -> anyhow::Result<()> {
         let sum = |of: fn(&Totals) -> u64| self.totals.iter().map(of).sum::<u64>();
+        let ms = |of: &[Duration], percent| report::percentile_ms(of, percent).unwrap_or(0.0);
         let figures: Value = json!({
-            "seed": self.seed,
             "cycles": self.cycles,
             "violations": violations,
             "kills": self.kills,
@@ -187,11 +187,9 @@ impl Run {
             "syncs": self.syncs,
             "caches_lost": self.caches_lost,
             "seconds": self.begun.elapsed().as_secs(),
-            "restart_to_first_io_ms": {
-                "p50": report::percentile_ms(&self.restarts, 50),
-                "p99": report::percentile_ms(&self.restarts, 99),
-            },
-            "end_in_order_ms_max": report::percentile_ms(&self.ends_in_order, 100),
+            "restart_to_first_io_ms_p50_max": ms(&self.restarts, 50),
+            "restart_to_first_io_ms_p99_max": ms(&self.restarts, 99),
+            "end_in_order_ms_max": ms(&self.ends_in_order, 100),
             "writes": sum(|totals| totals.writes),
             "written_mib": sum(|totals| totals.written_bytes) >> 20,
             "zeroings": sum(|totals| totals.zeroings),
@@ -205,7 +203,7 @@ impl Run {
             "sectors_checked": 2 * self.checked.iter().map(|v| v.written + v.zeroes).sum::<u64>(),
         });
         println!("{}: {figures:#}", self.name);
-        let path = report::add("kill", self.name, figures)?;
+        let path = report::sum("kill", self.name, &figures)?;
         println!("{}: {}", self.name, path.display());
         Ok(())
     }

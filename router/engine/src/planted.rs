@@ -15,3 +15,38 @@ pub(crate) fn is(bug: &str) -> bool {
 pub(crate) fn is(_bug: &str) -> bool {
     false
 }
+
+/// For the planted bug of a flush that covers one connection only: what this one has written.
+#[cfg(feature = "planted")]
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wrote(std::sync::Arc<std::sync::atomic::AtomicBool>);
+
+#[cfg(feature = "planted")]
+impl Wrote {
+    /// This connection writes.
+    pub(crate) fn note(&self) {
+        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// Whether a flush has something to do: always, unless the bug is planted.
+    pub(crate) fn must_flush(&self) -> bool {
+        let wrote = self.0.swap(false, std::sync::atomic::Ordering::SeqCst);
+        wrote || !is("flush-covers-one-connection")
+    }
+}
+
+/// Nothing: no bug is planted in this build.
+#[cfg(not(feature = "planted"))]
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wrote;
+
+#[cfg(not(feature = "planted"))]
+impl Wrote {
+    #[inline(always)]
+    pub(crate) fn note(&self) {}
+
+    #[inline(always)]
+    pub(crate) fn must_flush(&self) -> bool {
+        true
+    }
+}

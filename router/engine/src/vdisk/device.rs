@@ -18,6 +18,7 @@ pub struct Device {
     /// The client's machine; [`THIS_HOST`](vpool_metadata::THIS_HOST) is this one.
     machine: Arc<str>,
     _attachment: Arc<crate::router::Attachment>,
+    wrote: crate::planted::Wrote,
 }
 
 impl Device {
@@ -31,6 +32,7 @@ impl Device {
             disk,
             machine,
             _attachment: attachment,
+            wrote: Default::default(),
         }
     }
 
@@ -44,6 +46,7 @@ impl Device {
         if length == 0 {
             return Ok(());
         }
+        self.wrote.note();
         Ok(self
             .disk
             .log_all(Change {
@@ -70,6 +73,7 @@ impl BlockDevice for Device {
     }
 
     fn write_now(&self, writes: &[Write<'_>]) -> Accepted {
+        self.wrote.note();
         self.disk.accept(writes)
     }
 
@@ -89,6 +93,7 @@ impl BlockDevice for Device {
             length,
             payload: data,
         };
+        self.wrote.note();
         Ok(self.disk.log_all(change).await?)
     }
 
@@ -112,7 +117,9 @@ impl BlockDevice for Device {
 
     async fn flush(&self) -> Result<(), BlockError> {
         self.disk.tell_what_is_owed(&self.machine)?;
-        self.disk.make_durable().await?;
+        if self.wrote.must_flush() {
+            self.disk.make_durable().await?;
+        }
         Ok(())
     }
 

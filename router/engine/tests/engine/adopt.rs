@@ -14,7 +14,8 @@ use vpool_object::memory::MemoryStore;
 use vpool_object::operation::Operation;
 
 use crate::bytes::{Bytes, image, step};
-use crate::rig::{Life, PLACE, Rig, check_error, key_of, place, report, seeds};
+use crate::figures::Figures;
+use crate::rig::{Life, PLACE, Rig, check_error, key_of, place};
 
 /// A disk as the test knows it.
 #[derive(Clone)]
@@ -171,20 +172,13 @@ fn play(seed: u64) -> u64 {
 
 #[test]
 fn p4_the_bucket_alone_brings_every_disk_back() {
+    let figures = Figures::of("p4_adoption");
     let (mut cases, mut adoptions) = (0, 0);
-    for seed in seeds(60) {
-        println!("seed {seed}");
+    for seed in figures.seeds(60) {
         cases += 1;
         adoptions += play(seed);
     }
-    report(
-        "p4_adoption",
-        &[
-            ("cases", cases),
-            ("adoptions", adoptions),
-            ("violations", 0),
-        ],
-    );
+    figures.tell(&[("cases", cases), ("adoptions", adoptions)]);
 }
 
 /// A pool with two disks, shipped; its host is gone.
@@ -223,6 +217,7 @@ fn shipped(seed: u64) -> (Rig, Vec<Known>) {
 
 #[test]
 fn a_wrong_key_is_an_error_and_writes_nothing() {
+    let _figures = Figures::one("p4_a_wrong_key_is_an_error_and_writes_nothing");
     let (rig, _) = shipped(21);
     let before = rig.store().snapshot();
     let mut other = rig.elsewhere(22);
@@ -255,6 +250,7 @@ fn a_wrong_key_is_an_error_and_writes_nothing() {
 
 #[test]
 fn young_objects_need_take_over() {
+    let _figures = Figures::one("p4_young_objects_need_take_over");
     let (rig, mut disks) = shipped(31);
     let before = rig.store().snapshot();
     let mut young = rig.elsewhere(32);
@@ -277,6 +273,7 @@ fn young_objects_need_take_over() {
 /// What was written last decides how young a location is, not when its disks were made.
 #[test]
 fn segments_of_a_living_grid_are_young() {
+    let _figures = Figures::one("p4_segments_of_a_living_grid_are_young");
     let (mut rig, disks) = shipped(34);
     let mut model = disks[0].model.clone();
     rig.host.clock().jump_wall_ms(OLD_MS);
@@ -304,6 +301,7 @@ fn segments_of_a_living_grid_are_young() {
 /// pool, and what it has is not mixed with what the new grid writes.
 #[test]
 fn the_old_router_is_refused_after_a_restart() {
+    let _figures = Figures::one("p4_the_old_router_is_refused_after_a_restart");
     let (mut rig, mut disks) = shipped(41);
     let mut other = rig.elsewhere(42);
     let there = &mut disks.clone();
@@ -342,6 +340,7 @@ fn the_old_router_is_refused_after_a_restart() {
 /// deleting and serving.
 #[test]
 fn the_old_router_stops_at_a_foreign_claim() {
+    let _figures = Figures::one("p4_the_old_router_stops_at_a_foreign_claim");
     let (mut rig, mut disks) = shipped(51);
     let mut other = rig.elsewhere(52);
     let store = rig.store().clone();
@@ -378,6 +377,7 @@ fn the_old_router_stops_at_a_foreign_claim() {
 
 #[test]
 fn adoption_is_repeated_where_it_was_interrupted() {
+    let figures = Figures::of("p4_interrupted_adoptions");
     let (mut cases, mut interrupted) = (0, 0);
     for at in 0..40u32 {
         let (rig, mut disks) = shipped(61);
@@ -414,19 +414,13 @@ fn adoption_is_repeated_where_it_was_interrupted() {
         assert_eq!(rig.store().reused_names(), [], "P3");
         cases += 1;
     }
-    report(
-        "p4_interrupted_adoptions",
-        &[
-            ("cases", cases),
-            ("interrupted", interrupted),
-            ("violations", 0),
-        ],
-    );
     assert!(interrupted > 0);
+    figures.tell(&[("cases", cases), ("interrupted", interrupted)]);
 }
 
 #[test]
 fn adoption_twice_on_one_host_is_refused() {
+    let _figures = Figures::one("p4_adoption_twice_on_one_host_is_refused");
     let (rig, mut disks) = shipped(71);
     let mut other = rig.elsewhere(72);
     let disks = &mut disks;
@@ -450,6 +444,7 @@ fn adoption_twice_on_one_host_is_refused() {
 
 #[test]
 fn a_place_without_a_pool_is_not_adopted() {
+    let _figures = Figures::one("p4_a_place_without_a_pool_is_not_adopted");
     let mut rig = Rig::new(81);
     rig.live(|life| async move {
         let error = adopt(&life, true).await.expect_err("nothing there");
@@ -465,9 +460,9 @@ fn a_place_without_a_pool_is_not_adopted() {
 /// Listings that lag behind, and stores that answer 404 for a while.
 #[test]
 fn stale_listings_bring_back_every_disk_or_nothing() {
+    let figures = Figures::of("p4_stale_listings");
     let (mut cases, mut late) = (0, 0);
-    for seed in seeds(30) {
-        println!("seed {seed}");
+    for seed in figures.seeds(30) {
         let (rig, mut disks) = shipped(seed);
         let mut other = rig.elsewhere(9100 + seed);
         // The store says how late it may be, and the router waits so long.
@@ -496,23 +491,17 @@ fn stale_listings_bring_back_every_disk_or_nothing() {
         cases += 1;
         late += u64::from(!seen);
     }
-    report(
-        "p4_stale_listings",
-        &[
-            ("cases", cases),
-            ("disks_missed", late),
-            ("violations", late),
-        ],
-    );
     assert_eq!(
         late, 0,
         "a disk was missed in a listing within the declared lag"
     );
+    figures.tell(&[("cases", cases)]);
 }
 
 /// The store is away in the middle: an error that says so, and nothing is half adopted.
 #[test]
 fn adoption_without_a_store_is_an_error() {
+    let _figures = Figures::one("p4_adoption_without_a_store_is_an_error");
     let (rig, mut disks) = shipped(91);
     let mut other = rig.elsewhere(92);
     let disks = &mut disks;

@@ -7,6 +7,7 @@ use vpool_host::sim::Dice;
 use vpool_object::ErrorKind;
 use vpool_object::faults::{FaultPlan, Outage};
 
+use crate::figures::{Figures, seeds};
 use crate::model::{Model, Op, SECTOR};
 use crate::world::{Life, World, location};
 
@@ -240,27 +241,22 @@ async fn step(
     }
 }
 
-fn seeds(default: u64) -> std::ops::Range<u64> {
-    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
-    let first = number("VPOOL_SEED").unwrap_or(1);
-    let count = number("VPOOL_SEEDS").unwrap_or(default);
-    first..first + count
-}
-
 #[test]
 fn every_end_leaves_a_prefix() {
-    for seed in seeds(150) {
-        println!("seed {seed}");
+    let figures = Figures::of("t2_crash_clear");
+    for seed in figures.seeds(150) {
         play(seed, false);
     }
+    figures.tell(&[]);
 }
 
 #[test]
 fn every_end_leaves_a_prefix_encrypted() {
-    for seed in seeds(50) {
-        println!("seed {seed}");
+    let figures = Figures::of("t2_crash_encrypted");
+    for seed in figures.seeds(50) {
         play(seed + 1_000_000, true);
     }
+    figures.tell(&[]);
 }
 
 /// Plays one seed with the log on: `VPOOL_SEED=n RUST_LOG=debug`.
@@ -281,6 +277,7 @@ fn the_seed_that_was_asked_for() {
 
 #[test]
 fn one_seed_plays_one_trace() {
+    let _figures = Figures::one("t2_one_seed_plays_one_trace");
     for seed in [3, 77] {
         assert_eq!(play(seed, false), play(seed, false), "seed {seed}");
     }

@@ -11,6 +11,7 @@
 mod adopt;
 mod bytes;
 mod crash;
+mod figures;
 mod model;
 mod names;
 #[cfg(feature = "audit")]

@@ -11,7 +11,8 @@ use vpool_object::ErrorKind as StoreKind;
 use vpool_object::faults::Outage;
 use vpool_object::memory::MemoryStore;
 
-use crate::rig::{Life, PLACE, Rig, check_block_error, check_error, place, report};
+use crate::figures::Figures;
+use crate::rig::{Life, PLACE, Rig, check_block_error, check_error, place};
 
 const OTHER: &str = "/other";
 const SIZE: u64 = 1 << 20;
@@ -25,6 +26,7 @@ async fn create(life: &Life, name: &str, size: u64) -> Result<(), vpool_engine::
 
 #[test]
 fn bad_names_and_sizes() {
+    let figures = Figures::of("names_and_sizes");
     let mut rig = Rig::new(1);
     let long = "x".repeat(256);
     rig.live(|life| async move {
@@ -98,12 +100,13 @@ fn bad_names_and_sizes() {
             assert_eq!(life.router.device(name).await.expect("attach").size(), size);
             cases += 1;
         }
-        report("names_and_sizes", &[("cases", cases), ("violations", 0)]);
+        figures.tell(&[("cases", cases)]);
     });
 }
 
 #[test]
 fn what_is_taken_in_use_or_missing() {
+    let _figures = Figures::one("names_what_is_taken_in_use_or_missing");
     let mut rig = Rig::new(2);
     rig.stores
         .insert(OTHER.to_owned(), Arc::new(MemoryStore::new()));
@@ -202,6 +205,7 @@ fn what_is_taken_in_use_or_missing() {
 
 #[test]
 fn places_that_are_claimed() {
+    let _figures = Figures::one("names_places_that_are_claimed");
     let mut rig = Rig::new(3);
     rig.live(|life| async move { life.create_pool().await });
     rig.host.kill();
@@ -257,6 +261,7 @@ fn places_that_are_claimed() {
 
 #[test]
 fn stores_that_refuse() {
+    let _figures = Figures::one("names_stores_that_refuse");
     let mut rig = Rig::new(5);
     rig.live(|life| async move {
         for (kind, expect) in [
@@ -289,6 +294,7 @@ fn stores_that_refuse() {
 
 #[test]
 fn a_data_directory_that_cannot_be_used() {
+    let _figures = Figures::one("names_a_data_directory_that_cannot_be_used");
     const EROFS: i32 = 30;
     let mut rig = Rig::new(6);
     rig.live(|life| async move {
@@ -319,6 +325,7 @@ fn a_data_directory_that_cannot_be_used() {
 /// The journals of two pools are exchanged: neither is touched, and both errors say which.
 #[test]
 fn a_journal_of_another_pool_is_refused() {
+    let _figures = Figures::one("names_a_journal_of_another_pool_is_refused");
     let mut rig = Rig::new(7);
     rig.stores
         .insert(OTHER.to_owned(), Arc::new(MemoryStore::new()));

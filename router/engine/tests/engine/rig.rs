@@ -1,6 +1,6 @@
 //! A simulated world for trouble: one host, any number of stores, and starts that may fail.
 //!
-//! Owns: [`Rig`], what outlives a router; [`Life`], one life of it; how figures are reported. Does
+//! Owns: [`Rig`], what outlives a router; [`Life`], one life of it. Does
 //! not own: what is done in a life, and the oracle ([`crate::bytes`]).
 
 use std::collections::BTreeMap;
@@ -75,15 +75,6 @@ pub fn key_of(seed: u64) -> String {
 
 impl Rig {
     pub fn new(seed: u64) -> Rig {
-        if std::env::var("RUST_LOG").is_ok() {
-            let filter = tracing_subscriber::EnvFilter::from_default_env();
-            drop(
-                tracing_subscriber::fmt()
-                    .with_env_filter(filter)
-                    .without_time()
-                    .try_init(),
-            );
-        }
         if std::env::var("RUST_LOG").is_ok() {
             let filter = tracing_subscriber::EnvFilter::from_default_env();
             // Only the first of a run is needed.
@@ -274,26 +265,4 @@ pub fn check_error(error: &Error, kind: vpool_engine::error::ErrorKind, words: &
 /// Asserts that a request failed with one of these kinds.
 pub fn check_block_error(error: &BlockError, kinds: &[BlockKind]) {
     assert!(kinds.contains(&error.kind()), "{:?}: {error}", error.kind());
-}
-
-/// Prints a test's figures, and writes them as JSON where `VPOOL_REPORTS` says.
-pub fn report(test: &str, figures: &[(&str, u64)]) {
-    let lines: Vec<String> = figures
-        .iter()
-        .map(|(name, value)| format!("\"{name}\": {value}"))
-        .collect();
-    let json = format!("{{\"test\": \"{test}\", {}}}", lines.join(", "));
-    println!("{json}");
-    if let Ok(directory) = std::env::var("VPOOL_REPORTS") {
-        std::fs::create_dir_all(&directory).expect("the directory of reports");
-        let path = PathBuf::from(directory).join(format!("{test}.json"));
-        std::fs::write(path, json + "\n").expect("a report");
-    }
-}
-
-/// The seeds to play: `VPOOL_SEED` and `VPOOL_SEEDS` say otherwise.
-pub fn seeds(default: u64) -> std::ops::Range<u64> {
-    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
-    let first = number("VPOOL_SEED").unwrap_or(1);
-    first..first + number("VPOOL_SEEDS").unwrap_or(default)
 }

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use vpool_block::BlockDevice;
 
+use crate::figures::Figures;
 use crate::world::{World, location};
 
 #[test]
 fn a_disk_is_written_flushed_shipped_and_read_again() {
+    let _figures = Figures::one("a_disk_is_written_flushed_shipped_and_read_again");
     let mut world = World::new(1);
     let data: Vec<u8> = (0..40_000u32).flat_map(|n| n.to_le_bytes()).collect();
     let written = data.clone();

@@ -1,5 +1,6 @@
 //! Trouble: failing syncs, full disks, long outages, rotten bits, altered objects, odd shapes.
 
+mod connections;
 mod outage;
 mod rot;
 pub(crate) mod shapes;

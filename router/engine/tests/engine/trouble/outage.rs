@@ -12,7 +12,8 @@ use vpool_object::faults::{FaultPlan, Outage};
 use vpool_object::memory::MemoryStore;
 
 use crate::bytes::{Bytes, draw_range, image, step};
-use crate::rig::{Life, PLACE, Rig, check_block_error, place, report, seeds, within};
+use crate::figures::Figures;
+use crate::rig::{Life, PLACE, Rig, check_block_error, place, within};
 
 const SIZE: u64 = 16 << 20;
 const OTHER: &str = "/healthy";
@@ -159,10 +160,10 @@ fn rig(seed: u64) -> Rig {
 
 #[test]
 fn t7_writers_wait_for_a_store_that_is_away_and_other_pools_do_not() {
+    let figures = Figures::of("t7_outage");
     let (mut cases, mut worst, mut stalled) = (0, u64::MAX, 0);
     let (mut before, mut during) = (0, 0);
-    for seed in seeds(12) {
-        println!("seed {seed}");
+    for seed in figures.seeds(12) {
         let mut dice = Dice::new(seed, "t7");
         let mut models = [Bytes::new(1, SIZE), Bytes::new(2, 512 << 10)];
         let kind = match seed % 2 {
@@ -189,28 +190,25 @@ fn t7_writers_wait_for_a_store_that_is_away_and_other_pools_do_not() {
             assert_eq!(store.reused_names(), [], "P3");
         }
     }
-    report(
-        "t7_outage",
-        &[
-            ("cases", cases),
-            ("writers_stalled", stalled),
-            ("other_pool_rate_percent_min", worst),
-            ("violations", 0),
-        ],
-    );
     assert_eq!(stalled, cases, "the journal was full in every case");
     // One case is a small sample; all together are not.
     assert!(worst >= 80, "the other pool keeps {worst} % of its rate");
     let all = during * 100 / before;
     assert!(all >= 90, "the other pool keeps {all} % of its rate");
+    figures.tell(&[
+        ("cases", cases),
+        ("writers_stalled", stalled),
+        ("other_pool_rate_percent_min", worst),
+    ]);
 }
 
 /// What is in the journal or the cache is read while the store is away; what is not is an error
 /// after a while, never other bytes.
 #[test]
 fn t7_what_is_at_the_door_is_read_while_the_store_is_away() {
+    let figures = Figures::of("t7_reads_in_an_outage");
     let (mut cases, mut served, mut refused) = (0, 0, 0);
-    for seed in seeds(20) {
+    for seed in figures.seeds(20) {
         let mut rig = rig(seed);
         rig.cache_bytes = 64 << 20;
         let mut dice = Dice::new(seed, "t7 reads");
@@ -270,14 +268,6 @@ fn t7_what_is_at_the_door_is_read_while_the_store_is_away() {
         served += right;
         refused += wrong;
     }
-    report(
-        "t7_reads_in_an_outage",
-        &[
-            ("cases", cases),
-            ("served", served),
-            ("refused", refused),
-            ("violations", 0),
-        ],
-    );
     assert!(refused > 0, "some were cold");
+    figures.tell(&[("cases", cases), ("served", served), ("refused", refused)]);
 }

@@ -12,7 +12,8 @@ use vpool_object::ErrorKind as StoreKind;
 use vpool_object::faults::Outage;
 
 use crate::bytes::{Bytes, image, sound_pieces, step};
-use crate::rig::{Life, Rig, check_block_error, check_error, report, seeds};
+use crate::figures::Figures;
+use crate::rig::{Life, Rig, check_block_error, check_error};
 
 const SIZE: u64 = 512 << 10;
 const EXTENT_BYTES: u64 = 64 * 4096;
@@ -43,9 +44,9 @@ async fn make(life: &Life, names: &[&str], encrypt: bool) -> Vec<Device> {
 /// place anew makes it whole.
 #[test]
 fn t4_rot_in_the_journal_is_an_error_never_other_bytes() {
+    let figures = Figures::of("t4_journal_rot_live");
     let (mut flips, mut sound, mut refused, mut mended, mut stopped) = (0, 0, 0, 0, 0);
-    for seed in seeds(60) {
-        println!("seed {seed}");
+    for seed in figures.seeds(60) {
         let mut rig = rig(seed);
         let mut dice = Dice::new(seed, "t4");
         let disk = rig.host.disk().clone();
@@ -95,18 +96,14 @@ fn t4_rot_in_the_journal_is_an_error_never_other_bytes() {
             }
         });
     }
-    report(
-        "t4_journal_rot_live",
-        &[
-            ("bits_flipped", flips),
-            ("reads_right", sound),
-            ("reads_refused", refused),
-            ("mended_by_writing", mended),
-            ("stopped_by_the_packer", stopped),
-            ("violations", 0),
-        ],
-    );
     assert!(refused > 0, "some damage was met");
+    figures.tell(&[
+        ("bits_flipped", flips),
+        ("reads_right", sound),
+        ("reads_refused", refused),
+        ("mended_by_writing", mended),
+        ("stopped_by_the_packer", stopped),
+    ]);
 }
 
 /// The only file of a directory, once there is one.
@@ -269,50 +266,42 @@ async fn check_disk(
 
 #[test]
 fn t4_rot_in_flushed_records_is_damage_until_the_loss_is_accepted() {
+    let figures = Figures::of("t4_journal_rot_restart");
     let (mut cases, mut found) = (0, Found::default());
-    for seed in seeds(250) {
-        println!("seed {seed}");
+    for seed in figures.seeds(250) {
         play(seed, Where::Groups, &mut found);
         cases += 1;
     }
-    report(
-        "t4_journal_rot_restart",
-        &[
-            ("cases", cases),
-            ("opened_intact", found.intact),
-            ("reported_as_damage", found.damage),
-            ("repaired", found.repaired),
-            ("violations", 0),
-        ],
-    );
     assert!(found.damage > 0 && found.repaired == found.damage);
+    figures.tell(&[
+        ("cases", cases),
+        ("opened_intact", found.intact),
+        ("reported_as_damage", found.damage),
+        ("repaired", found.repaired),
+    ]);
 }
 
 #[test]
 fn t4_rot_in_an_extent_header_is_damage_until_the_loss_is_accepted() {
+    let figures = Figures::of("t4_extent_header_rot");
     let (mut cases, mut found) = (0, Found::default());
-    for seed in seeds(60) {
-        println!("seed {seed}");
+    for seed in figures.seeds(60) {
         play(seed, Where::Header, &mut found);
         cases += 1;
     }
-    report(
-        "t4_extent_header_rot",
-        &[
-            ("cases", cases),
-            ("opened_intact", found.intact),
-            ("reported_as_damage", found.damage),
-            ("violations", 0),
-        ],
-    );
+    figures.tell(&[
+        ("cases", cases),
+        ("opened_intact", found.intact),
+        ("reported_as_damage", found.damage),
+    ]);
 }
 
 /// The cache and the local store rot, vanish and come back: reads are right, always.
 #[test]
 fn t4_rot_in_cache_and_local_store_heals_itself() {
+    let figures = Figures::of("t4_cache_rot");
     let (mut cases, mut flips, mut damaged) = (0, 0, 0);
-    for seed in seeds(60) {
-        println!("seed {seed}");
+    for seed in figures.seeds(60) {
         let mut rig = Rig::new(seed);
         rig.cache_bytes = 16 << 20;
         let mut dice = Dice::new(seed, "t4 caches");
@@ -376,14 +365,10 @@ fn t4_rot_in_cache_and_local_store_heals_itself() {
             rig.host.kill();
         }
     }
-    report(
-        "t4_cache_rot",
-        &[
-            ("cases", cases),
-            ("bits_flipped", flips),
-            ("local_values_damaged", damaged),
-            ("violations", 0),
-        ],
-    );
     assert!(damaged > 0 && flips > 0);
+    figures.tell(&[
+        ("cases", cases),
+        ("bits_flipped", flips),
+        ("local_values_damaged", damaged),
+    ]);
 }

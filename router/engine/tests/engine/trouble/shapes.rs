@@ -10,7 +10,8 @@ use vpool_host::sim::Dice;
 use vpool_object::faults::FaultPlan;
 
 use crate::bytes::{Bytes, image, step};
-use crate::rig::{Life, Rig, report, seeds};
+use crate::figures::Figures;
+use crate::rig::{Life, Rig};
 
 /// Which disks are encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,21 +128,19 @@ pub(crate) fn play(seed: u64, seal: Seal) {
 
 #[test]
 fn bytes_of_any_alignment_on_disks_of_any_size() {
+    let figures = Figures::of("t18_bytes_and_disks");
     let mut cases = 0;
-    for seed in seeds(150) {
-        println!("seed {seed}");
+    for seed in figures.seeds(150) {
         play(seed, Seal::Some);
         cases += 1;
     }
-    report(
-        "t18_bytes_and_disks",
-        &[("cases", cases), ("violations", 0)],
-    );
+    figures.tell(&[("cases", cases)]);
 }
 
 /// Idle disks hold no extent: many more disks than extents are written one after the other.
 #[test]
 fn more_disks_than_extents() {
+    let figures = Figures::of("more_disks_than_extents");
     const DISKS: u64 = 40;
     let mut rig = Rig::new(40);
     let mut dice = Dice::new(40, "many");
@@ -164,10 +163,7 @@ fn more_disks_than_extents() {
             life.router.sync_disk(&name).await.expect("sync");
         }
     });
-    report(
-        "more_disks_than_extents",
-        &[("disks", DISKS), ("violations", 0)],
-    );
+    figures.tell(&[("disks", DISKS)]);
 }
 
 const BLOCK: u64 = 4096;
@@ -252,6 +248,7 @@ async fn scatter(device: &Device, written: &mut BTreeSet<u64>, dice: &mut Dice, 
 
 #[test]
 fn a_disk_of_64_tib_is_written_discarded_and_opened() {
+    let figures = Figures::of("t25_largest_disk");
     const WRITES: u64 = 4000;
     let mut rig = Rig::new(64);
     rig.tuning = vpool_engine::limits::Tuning {
@@ -333,16 +330,12 @@ fn a_disk_of_64_tib_is_written_discarded_and_opened() {
     }
     println!("opened in {opens:?} us");
     let slowest = opens.into_iter().max().unwrap_or(0);
-    report(
-        "t25_largest_disk",
-        &[
-            ("scattered_blocks", written.len() as u64),
-            ("open_us_max", slowest),
-            ("violations", 0),
-        ],
-    );
     assert!(
         slowest < 5_000_000,
         "a disk of 64 TiB opens in {slowest} us"
     );
+    figures.tell(&[
+        ("scattered_blocks", written.len() as u64),
+        ("open_us_max", slowest),
+    ]);
 }

@@ -11,7 +11,8 @@ use vpool_host::sim::Dice;
 use vpool_object::faults::FaultPlan;
 
 use crate::bytes::{Bytes, image};
-use crate::rig::{Life, Rig, report, seeds};
+use crate::figures::Figures;
+use crate::rig::{Life, Rig};
 
 const SIZE: u64 = 2 << 20;
 
@@ -96,18 +97,11 @@ fn play(seed: u64) -> u64 {
 
 #[test]
 fn t2_a_small_journal_over_a_slow_store_loses_nothing() {
+    let figures = Figures::of("t2_slow_store");
     let (mut cases, mut written) = (0, 0);
-    for seed in seeds(60) {
-        println!("seed {seed}");
+    for seed in figures.seeds(60) {
         written += play(seed);
         cases += 1;
     }
-    report(
-        "t2_slow_store",
-        &[
-            ("cases", cases),
-            ("written_mib", written >> 20),
-            ("violations", 0),
-        ],
-    );
+    figures.tell(&[("cases", cases), ("written_mib", written >> 20)]);
 }

@@ -11,7 +11,8 @@ use vpool_host::sim::{Call, Dice, Fault, SimDisk};
 use vpool_host::{Batch, Durability, LocalStore};
 
 use crate::bytes::{Bytes, image, step};
-use crate::rig::{Life, PLACE, Rig, check_block_error, hear_of_a_loss, place, report, within};
+use crate::figures::Figures;
+use crate::rig::{Life, PLACE, Rig, check_block_error, hear_of_a_loss, place, within};
 
 const SIZE: u64 = 1 << 20;
 const LONG: Duration = Duration::from_secs(3600);
@@ -85,16 +86,16 @@ async fn make(life: &Life) {
 #[test]
 fn t8_no_space_for_the_journal_is_a_stall_or_a_clean_error() {
     let calls = [Call::Write, Call::Open, Call::SyncDir, Call::SetSize];
-    assert!(at_every_site("t8_journal_no_space", &calls) > 0);
+    at_every_site("t8_journal_no_space", &calls);
 }
 
 #[test]
 fn t8_no_space_at_a_sync_is_a_clean_error() {
-    assert!(at_every_site("t8_journal_no_space_at_sync", &[Call::Sync]) > 0);
+    at_every_site("t8_journal_no_space_at_sync", &[Call::Sync]);
 }
 
-/// Answers how many cases ended in an error.
-fn at_every_site(test: &str, calls: &[Call]) -> u64 {
+fn at_every_site(test: &'static str, calls: &[Call]) {
+    let figures = Figures::of(test);
     let (mut cases, mut stalls, mut errors) = (0, 0, 0);
     for &call in calls {
         let sites = match call {
@@ -161,16 +162,12 @@ fn at_every_site(test: &str, calls: &[Call]) -> u64 {
             errors += u64::from(met == Met::Error);
         }
     }
-    report(
-        test,
-        &[
-            ("cases", cases),
-            ("stalls", stalls),
-            ("clean_errors", errors),
-            ("violations", 0),
-        ],
-    );
-    errors
+    assert!(errors > 0, "the fault is met");
+    figures.tell(&[
+        ("cases", cases),
+        ("stalls", stalls),
+        ("clean_errors", errors),
+    ]);
 }
 
 /// Makes pool and disk; a fault that strikes while the pool is made is a clean error.
@@ -193,6 +190,7 @@ async fn make_with(life: Life, fault: Option<(SimDisk, Fault)>) {
 /// What was interrupted for want of space is made when there is some, without a restart.
 #[test]
 fn t8_a_pool_that_found_no_space_is_made_when_there_is_some() {
+    let _figures = Figures::one("t8_a_pool_that_found_no_space_is_made_when_there_is_some");
     let mut rig = Rig::new(1);
     let disk = rig.host.disk().clone();
     rig.live(|life| async move {
@@ -212,6 +210,7 @@ fn t8_a_pool_that_found_no_space_is_made_when_there_is_some() {
 /// A file system that the journal may not fill: it does with what it has.
 #[test]
 fn t8_a_small_file_system_is_back_pressure() {
+    let figures = Figures::of("t8_small_file_system");
     let (mut cases, mut stalls) = (0, 0);
     for extents in 1..10u64 {
         let mut rig = Rig::new(extents);
@@ -232,16 +231,14 @@ fn t8_a_small_file_system_is_back_pressure() {
         cases += 1;
         stalls += u64::from(met == Met::Stall);
     }
-    report(
-        "t8_small_file_system",
-        &[("cases", cases), ("stalls", stalls), ("violations", 0)],
-    );
     assert!(stalls > 0 && stalls < cases);
+    figures.tell(&[("cases", cases), ("stalls", stalls)]);
 }
 
 /// The cache and the local store have no space: nobody notices.
 #[test]
 fn t8_caches_without_space_fail_nothing() {
+    let figures = Figures::of("t8_caches_no_space");
     let mut cases = 0;
     for site in 0..30u64 {
         let mut rig = Rig::new(site);
@@ -268,7 +265,7 @@ fn t8_caches_without_space_fail_nothing() {
         }
         cases += 1;
     }
-    report("t8_caches_no_space", &[("cases", cases), ("violations", 0)]);
+    figures.tell(&[("cases", cases)]);
 }
 
 /// A local store whose writes fail from the one on that `left` counts down to.
@@ -382,6 +379,7 @@ async fn life_of_a_pool(life: Life, model: &mut Bytes, dice: &mut Dice, again: b
 
 #[test]
 fn t8_no_space_for_the_metadata_is_a_clean_error_and_no_loss() {
+    let figures = Figures::of("t8_metadata_no_space");
     let (mut cases, mut errors) = (0, 0);
     for site in 0..40i64 {
         let lasting = site % 2 == 0;
@@ -435,13 +433,6 @@ fn t8_no_space_for_the_metadata_is_a_clean_error_and_no_loss() {
         assert_eq!(rig.store().reused_names(), [], "P3");
         cases += 1;
     }
-    report(
-        "t8_metadata_no_space",
-        &[
-            ("cases", cases),
-            ("clean_errors", errors),
-            ("violations", 0),
-        ],
-    );
     assert!(errors > 0);
+    figures.tell(&[("cases", cases), ("clean_errors", errors)]);
 }

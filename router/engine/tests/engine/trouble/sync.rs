@@ -7,7 +7,8 @@ use vpool_engine::vdisk::device::Device;
 use vpool_host::sim::{Call, Dice, Fault};
 
 use crate::bytes::{Bytes, image, step};
-use crate::rig::{Life, Rig, check_block_error, hear_of_a_loss, report, seeds};
+use crate::figures::Figures;
+use crate::rig::{Life, Rig, check_block_error, hear_of_a_loss};
 
 const NAMES: [&str; 2] = ["a", "b"];
 const SIZES: [u64; 2] = [256 << 10, 300 * 512];
@@ -200,23 +201,12 @@ fn play(seed: u64, seen: &mut Seen) -> bool {
 
 #[test]
 fn t9_a_failed_sync_poisons_the_journal_until_a_restart() {
+    let figures = Figures::of("t9_sync_errors");
     let (mut cases, mut failures, mut seen) = (0, 0, Seen::default());
-    for seed in seeds(120) {
-        println!("seed {seed}");
+    for seed in figures.seeds(120) {
         cases += 1;
         failures += u64::from(play(seed, &mut seen));
     }
-    report(
-        "t9_sync_errors",
-        &[
-            ("cases", cases),
-            ("sync_failures_met", failures),
-            ("requests_refused_after", seen.refused),
-            ("acknowledged_after", seen.acknowledged_after),
-            ("reads_served_after", seen.reads_after),
-            ("violations", seen.acknowledged_after),
-        ],
-    );
     assert_eq!(
         seen.acknowledged_after, 0,
         "nothing is acknowledged after a failed sync"
@@ -225,14 +215,21 @@ fn t9_a_failed_sync_poisons_the_journal_until_a_restart() {
         failures * 2 > cases,
         "the fault is met in most seeds: {failures} of {cases}"
     );
+    figures.tell(&[
+        ("cases", cases),
+        ("sync_failures_met", failures),
+        ("requests_refused_after", seen.refused),
+        ("reads_served_after", seen.reads_after),
+    ]);
 }
 
 /// DESIGN: what was acknowledged and lost by a failed sync must not vanish in silence for clients
 /// that outlive the restart. Their first flush after it fails, the next is good.
 #[test]
 fn t9_the_first_flush_after_a_lossy_reopen_fails() {
+    let figures = Figures::of("t9_lossy_reopen");
     let (mut cases, mut lossy, mut silent) = (0, 0, 0);
-    for seed in seeds(20) {
+    for seed in figures.seeds(20) {
         let mut rig = Rig::new(seed);
         let mut dice = Dice::new(seed, "lossy");
         let mut model = Bytes::new(1, SIZES[0]);
@@ -271,22 +268,15 @@ fn t9_the_first_flush_after_a_lossy_reopen_fails() {
         lossy += u64::from(lost);
         silent += u64::from(lost && !first);
     }
-    report(
-        "t9_lossy_reopen",
-        &[
-            ("cases", cases),
-            ("lossy", lossy),
-            ("silent", silent),
-            ("violations", silent),
-        ],
-    );
     assert_eq!(silent, 0, "writes vanished in silence");
+    figures.tell(&[("cases", cases), ("lossy", lossy)]);
 }
 
 /// A power cut is heard of by clients on other machines, which live on; once each, also over a
 /// second restart. Clients of the host went with it, and who came later lost nothing.
 #[test]
 fn t9_a_power_cut_is_owed_to_other_machines() {
+    let _figures = Figures::one("t9_owed_to_other_machines");
     let mut rig = Rig::new(7);
     rig.live(|life| async move {
         make(&life, &mut Dice::new(7, "owed")).await;

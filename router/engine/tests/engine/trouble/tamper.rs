@@ -15,7 +15,8 @@ use vpool_object::operation::Operations;
 use vpool_object::{ErrorKind as StoreKind, Key};
 
 use crate::bytes::{Bytes, sound_pieces, step};
-use crate::rig::{Life, PLACE, Rig, check_block_error, place, report};
+use crate::figures::{Figures, seeds, times};
+use crate::rig::{Life, PLACE, Rig, check_block_error, place};
 
 const SIZE: u64 = 512 << 10;
 const OTHER: &str = "/other";
@@ -250,7 +251,7 @@ async fn read_all(life: Life, models: &[Bytes], piece: usize) -> u64 {
     errors
 }
 
-fn figures(test: &str, counts: &[(Tamper, Count)]) {
+fn tell(figures: Figures, counts: &[(Tamper, Count)]) {
     let mut all = Count::default();
     for (tamper, count) in counts {
         println!(
@@ -261,29 +262,28 @@ fn figures(test: &str, counts: &[(Tamper, Count)]) {
         all.harmless += count.harmless;
         all.errors += count.errors;
     }
-    report(
-        test,
-        &[
-            ("cases", all.cases),
-            ("harmless", all.harmless),
-            ("ended_in_errors", all.errors),
-            ("violations", 0),
-        ],
-    );
+    figures.tell(&[
+        ("cases", all.cases),
+        ("harmless", all.harmless),
+        ("ended_in_errors", all.errors),
+    ]);
 }
 
-/// How many cases of each kind: `VPOOL_CASES` says otherwise (200 in a long run).
+/// How many cases of each kind.
 fn cases_each() -> u64 {
-    std::env::var("VPOOL_CASES")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(25)
+    times(25)
+}
+
+/// What is altered, and how: other objects with another first seed.
+fn tampering() -> Dice {
+    Dice::new(seeds(1).start, "tampering")
 }
 
 #[test]
 fn t5_an_altered_object_is_an_error_never_other_bytes() {
+    let figures = Figures::of("t5_altered_objects");
     let mut built = build(5);
-    let mut dice = Dice::new(5, "tampering");
+    let mut dice = tampering();
     let store = built.rig.store().clone();
     let mut counts = Vec::new();
     for tamper in ALL {
@@ -322,20 +322,21 @@ fn t5_an_altered_object_is_an_error_never_other_bytes() {
         }
         counts.push((tamper, count));
     }
-    figures("t5_altered_objects", &counts);
     let deletes = counts
         .iter()
         .find(|(tamper, _)| *tamper == Tamper::Delete)
         .expect("one of all");
     assert!(deletes.1.errors > 0);
+    tell(figures, &counts);
 }
 
 /// From the bucket alone, with one object altered. A store that forgets the newest objects or
 /// serves older ones in their place shows an older state at most, of that disk alone.
 #[test]
 fn t5_adoption_of_an_altered_bucket_is_right_or_an_error() {
+    let figures = Figures::of("t5_adoption_of_altered_buckets");
     let built = build(6);
-    let mut dice = Dice::new(6, "tampering");
+    let mut dice = tampering();
     let pristine = built.rig.store().snapshot();
     let mut counts = Vec::new();
     for tamper in ALL {
@@ -365,7 +366,7 @@ fn t5_adoption_of_an_altered_bucket_is_right_or_an_error() {
         }
         counts.push((tamper, count));
     }
-    figures("t5_adoption_of_altered_buckets", &counts);
+    tell(figures, &counts);
 }
 
 async fn adopt(life: Life, models: &[Bytes], older: bool) -> u64 {
@@ -438,6 +439,7 @@ const REQUESTS_MAX: u32 = 20_000;
 /// A stream record under the name of another epoch is not believed, and not looked for for ever.
 #[test]
 fn t5_a_stream_record_of_another_epoch_is_refused() {
+    let figures = Figures::of("t5_stream_records_exchanged");
     let built = build(8);
     let pristine = built.rig.store().snapshot();
     let records: Vec<&Key> = pristine
@@ -477,16 +479,14 @@ fn t5_a_stream_record_of_another_epoch_is_refused() {
             cases += 1;
         }
     }
-    report(
-        "t5_stream_records_exchanged",
-        &[("cases", cases), ("violations", 0)],
-    );
     assert!(cases > 0);
+    figures.tell(&[("cases", cases)]);
 }
 
 /// A disk whose descriptor is gone has no name, but it is not left out without a word.
 #[test]
 fn t5_adoption_names_a_disk_whose_descriptor_is_gone() {
+    let figures = Figures::of("t5_lost_descriptors");
     let built = build(9);
     let pristine = built.rig.store().snapshot();
     let descriptors = pristine.keys().filter(|key| kind(key) == "descriptor");
@@ -509,9 +509,6 @@ fn t5_adoption_names_a_disk_whose_descriptor_is_gone() {
         });
         cases += 1;
     }
-    report(
-        "t5_lost_descriptors",
-        &[("cases", cases), ("violations", 0)],
-    );
     assert_eq!(cases, 3);
+    figures.tell(&[("cases", cases)]);
 }
