@@ -97,10 +97,21 @@ impl Pins {
     /// Keeps a slot from being opened anew until the answer is dropped. `None` if that lap
     /// has been retired (or never was): what the reader looks for is elsewhere now.
     pub fn try_pin(self: &Arc<Self>, slot: usize, lap: Lap) -> Option<SlotPin> {
+        self.pin_if(slot, |now| now == lap)
+    }
+
+    /// The same for whatever lap is live: for a reader that knows in another way that it is the
+    /// right one, such as a lock under which nobody retires.
+    pub fn pin_live(self: &Arc<Self>, slot: usize) -> Option<SlotPin> {
+        self.pin_if(slot, |_| true)
+    }
+
+    fn pin_if(self: &Arc<Self>, slot: usize, wanted: impl Fn(Lap) -> bool) -> Option<SlotPin> {
         let word = &self.slots[slot];
         let mut old = word.load(Ordering::Relaxed);
         loop {
-            if old >> LAP_SHIFT != lap.0 || old & LIVE == 0 {
+            let lap = Lap(old >> LAP_SHIFT);
+            if !wanted(lap) || old & LIVE == 0 {
                 return None;
             }
             assert!(
@@ -131,6 +142,12 @@ impl Pins {
                 Err(now) => old = now,
             }
         }
+    }
+
+    /// Ends whatever lap is live: for the one who owns the slot.
+    pub fn retire_live(&self, slot: usize) -> Option<Retired> {
+        let lap = Lap(self.slots[slot].load(Ordering::Relaxed) >> LAP_SHIFT);
+        self.retire(slot, lap)
     }
 
     /// Whether a slot could be opened now.
@@ -214,12 +231,14 @@ mod tests {
             counter.fetch_add(1, SeqCst);
         });
         assert!(pins.try_pin(1, Lap(0)).is_none(), "never opened");
+        assert!(pins.pin_live(1).is_none(), "not even whatever is there");
         let writer = pins.open(1).unwrap();
         assert_eq!((writer.slot(), writer.lap()), (1, Lap(1)));
         assert!(pins.open(1).is_none(), "live");
         let reader = pins.try_pin(1, Lap(1)).unwrap();
         assert!(pins.try_pin(1, Lap(2)).is_none());
         assert_eq!(pins.pins(1), 2);
+        assert_eq!(pins.pin_live(1).map(|pin| pin.lap()), Some(Lap(1)));
         drop(writer);
         assert_eq!(pins.retire(1, Lap(2)), None);
         assert_eq!(pins.retire(1, Lap(1)), Some(Retired::Pinned));
@@ -227,6 +246,7 @@ mod tests {
         assert!(pins.try_pin(1, Lap(1)).is_none(), "retired");
         assert!(pins.open(1).is_none(), "still pinned");
         drop(reader);
+        assert_eq!(pins.retire_live(1), None, "it is not live");
         assert_eq!(freed.load(SeqCst), 1);
         assert!(pins.is_free(1));
         let writer = pins.open(1).unwrap();
@@ -234,7 +254,7 @@ mod tests {
         assert!(pins.try_pin(1, Lap(1)).is_none(), "an older lap");
         drop(writer);
         assert_eq!(freed.load(SeqCst), 1, "live: not free");
-        assert_eq!(pins.retire(1, Lap(2)), Some(Retired::Free));
+        assert_eq!(pins.retire_live(1), Some(Retired::Free));
         assert_eq!(freed.load(SeqCst), 1, "the retirer knows");
     }
 

@@ -8,9 +8,7 @@ pub const NAME_BYTES_MAX: usize = 255;
 /// Checks a disk's or pool's name: 1 to 255 bytes of UTF-8 without control characters, `:` or
 /// `@`; parts between `/` are not empty, `.` or `..`. A pool's name has no `/`.
 pub fn check(what: &str, name: &str) -> Result<()> {
-    let problem = if what == "pool" && name.contains('/') {
-        Some("holds a slash")
-    } else if name.is_empty() {
+    let problem = if name.is_empty() {
         Some("is empty")
     } else if name.len() > NAME_BYTES_MAX {
         Some("is longer than 255 bytes")
@@ -20,6 +18,8 @@ pub fn check(what: &str, name: &str) -> Result<()> {
         Some("holds `:` or `@`, which separate pool, disk and snapshot")
     } else if name.split('/').any(|part| matches!(part, "" | "." | "..")) {
         Some("has an empty, `.` or `..` part between slashes")
+    } else if what == "pool" && name.contains('/') {
+        Some("holds a slash")
     } else {
         None
     };

@@ -16,6 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use vpool_commit::{Retired, SlotPin};
+
 use super::file::{Journal, SlotIndex, Taken};
 use crate::error::io as io_error;
 use crate::limits;
@@ -24,10 +26,8 @@ use crate::limits;
 pub(super) struct Extents {
     /// How many places the file has; those in no list are absent.
     pub(super) places: u32,
-    pub(super) laps: Vec<u64>,
     pub(super) ready: VecDeque<SlotIndex>,
     pub(super) absent: Vec<SlotIndex>,
-    pub(super) retiring: Vec<SlotIndex>,
     /// On their way from ready to absent.
     pub(super) leaving: u32,
     pub(super) preparing: bool,
@@ -50,10 +50,11 @@ impl Journal {
         let reserved = state.ready.len() <= limits::CONTROL_EXTENTS;
         let taken = (state.ready.len() > reserve).then(|| {
             let slot = state.ready.pop_front().expect("longer than the reserve");
-            state.laps[slot as usize] += 1;
+            let opened = self.pins.open(slot as usize);
+            let pin = opened.expect("nobody reads what is ready, and nobody else takes it");
             Taken {
                 slot,
-                lap: state.laps[slot as usize],
+                lap: pin.lap().0,
                 reserved,
             }
         });
@@ -97,12 +98,16 @@ impl Journal {
         }
     }
 
-    /// Takes an extent back. It is given out again once no reader holds it.
+    /// Takes extents back. Each is given out again once no reader holds it.
     pub fn retire(self: &Arc<Self>, slots: impl IntoIterator<Item = SlotIndex>) {
         let mut state = self.state.lock();
-        state.retiring.extend(slots);
-        // Said before the pins are looked at: whoever unpins after that look will see it.
-        self.has_retiring.store(true, Ordering::SeqCst);
+        for slot in slots {
+            let retired = self.pins.retire_live(slot as usize);
+            debug_assert!(retired.is_some(), "an extent is given back once");
+            if retired == Some(Retired::Free) {
+                state.ready.push_back(slot);
+            }
+        }
         self.reap(&mut state);
         drop(state);
         self.room().notify_waiters();
@@ -153,35 +158,14 @@ impl Journal {
     }
 
     /// Keeps an extent from being used again while a reader is at it. Only for a caller that
-    /// holds the lock under which the extent is known to be in use.
-    pub fn pin(&self, slot: SlotIndex) {
-        self.pins[slot as usize].fetch_add(1, Ordering::SeqCst);
+    /// holds the lock under which the extent is known to be in use; `None` if its disk is gone.
+    pub fn pin(&self, slot: SlotIndex) -> Option<SlotPin> {
+        self.pins.pin_live(slot as usize)
     }
 
-    /// Ends a [`pin`](Self::pin).
-    pub fn unpin(&self, slot: SlotIndex) {
-        let before = self.pins[slot as usize].fetch_sub(1, Ordering::SeqCst);
-        debug_assert!(before > 0);
-        if before == 1 && self.has_retiring.load(Ordering::SeqCst) {
-            // A writer may be waiting for just this extent.
-            self.reap(&mut self.state.lock());
-            self.room().notify_waiters();
-        }
-    }
-
+    /// What readers have let go of since is ready.
     fn reap(&self, state: &mut Extents) {
-        let pins = &self.pins;
-        let mut freed = Vec::new();
-        state.retiring.retain(|slot| {
-            let busy = pins[*slot as usize].load(Ordering::SeqCst) > 0;
-            if !busy {
-                freed.push(*slot);
-            }
-            busy
-        });
-        self.has_retiring
-            .store(!state.retiring.is_empty(), Ordering::Release);
-        state.ready.extend(freed);
+        state.ready.extend(self.freed.lock().drain(..));
     }
 
     /// Makes extents ready ahead of need: zeroes and syncs them, so that a later flush writes
@@ -285,10 +269,9 @@ impl Journal {
             }
             match state.absent.pop() {
                 Some(slot) => batch.push(slot),
-                None if (state.places as usize) < self.pins.len() => {
+                None if (state.places as usize) < self.pins.count() => {
                     batch.push(state.places);
                     state.places += 1;
-                    state.laps.push(0);
                 }
                 None => {
                     self.shares.give_back(self.share, 1);

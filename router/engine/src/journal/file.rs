@@ -7,11 +7,11 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use vpool_commit::Committer;
+use vpool_commit::{Committer, Lap, Pins};
 use vpool_format::PoolId;
 use vpool_format::journal::{ExtentHeader, JournalHealth};
 use vpool_host::{File, Host, OpenMode};
@@ -69,8 +69,9 @@ pub struct Journal {
     pub(super) share: ShareId,
     pub(super) extent_bytes: u64,
     pub(super) state: Mutex<Extents>,
-    pub(super) pins: Box<[AtomicU32]>,
-    pub(super) has_retiring: AtomicBool,
+    pub(super) pins: Arc<Pins>,
+    /// Retired extents whose last reader has gone since.
+    pub(super) freed: Arc<Mutex<Vec<SlotIndex>>>,
     commit: Committer,
     poisoned: AtomicBool,
     poison: Mutex<Option<String>>,
@@ -129,16 +130,17 @@ impl Journal {
         let mut found = Vec::new();
         let mut state = Extents {
             places,
-            laps: vec![0; places as usize],
             ..Extents::default()
         };
+        let places_max = shares.extents_max().max(places) + limits::EMERGENCY_EXTENTS;
+        let mut known = vec![(Lap(0), false); places_max as usize];
         let mut blocks = [0u8; 2 * limits::BLOCK];
         for slot in 0..places {
             file.read_at(&mut blocks, u64::from(slot) * extent_bytes)
                 .map_err(|e| fail("read an extent's header", &e))?;
             match read_header(&blocks) {
                 Some(header) if header.pool == pool => {
-                    state.laps[slot as usize] = header.lap;
+                    known[slot as usize] = (Lap(header.lap), true);
                     found.push(FoundExtent { slot, header });
                 }
                 Some(header) => {
@@ -156,8 +158,15 @@ impl Journal {
                 None => state.ready.push_back(slot),
             }
         }
-        let places_max = shares.extents_max().max(places) + limits::EMERGENCY_EXTENTS;
         let room = Arc::new(Notify::new());
+        let freed: Arc<Mutex<Vec<SlotIndex>>> = Arc::default();
+        let (their_room, their_freed) = (room.clone(), freed.clone());
+        let pins = Pins::recovered(known, move |slot| {
+            let slot = SlotIndex::try_from(slot).expect("as many places as fit the index");
+            their_freed.lock().push(slot);
+            // A writer may be waiting for just this extent.
+            their_room.notify_waiters();
+        });
         let share = shares.join(places, &room);
         let journal = Arc::new(Journal {
             host: host.clone(),
@@ -170,8 +179,8 @@ impl Journal {
             share,
             extent_bytes,
             state: Mutex::new(state),
-            pins: (0..places_max).map(|_| AtomicU32::new(0)).collect(),
-            has_retiring: AtomicBool::new(false),
+            pins,
+            freed,
             commit: Committer::new(),
             poisoned: AtomicBool::new(false),
             poison: Mutex::new(None),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use vpool_commit::SlotPin;
 use vpool_format::journal::crc32c;
 use vpool_map::Chunk;
 
@@ -19,8 +20,9 @@ use crate::limits::{self, BLOCK};
 /// Keeps journal extents from being used again while a plan is read.
 #[derive(Debug)]
 struct Pinned {
-    journal: Arc<Journal>,
     slots: Vec<SlotIndex>,
+    /// Dropped with this.
+    _pins: Vec<SlotPin>,
     /// How the extents of an encrypted disk are sealed, in the order of `slots`.
     seals: Vec<Option<Arc<ExtentSeal>>>,
 }
@@ -29,14 +31,6 @@ impl Pinned {
     fn seal(&self, slot: SlotIndex) -> Option<Arc<ExtentSeal>> {
         let index = self.slots.iter().position(|pinned| *pinned == slot)?;
         self.seals.get(index).cloned().flatten()
-    }
-}
-
-impl Drop for Pinned {
-    fn drop(&mut self) {
-        for slot in &self.slots {
-            self.journal.unpin(*slot);
-        }
     }
 }
 
@@ -98,9 +92,9 @@ impl VDisk {
         let mut slots: Vec<SlotIndex> = Index::journal_slots(&plan).collect();
         slots.sort_unstable();
         slots.dedup();
-        for slot in &slots {
-            self.pool.journal().pin(*slot);
-        }
+        // Of a disk that is gone there is none: its bytes do not verify then.
+        let journal = self.pool.journal();
+        let pins = slots.iter().filter_map(|slot| journal.pin(*slot)).collect();
         drop(index);
         let seals = match log {
             Some(log) => slots.iter().map(|slot| log.seal_of(*slot)).collect(),
@@ -109,8 +103,8 @@ impl VDisk {
         (
             plan,
             Pinned {
-                journal: self.pool.journal().clone(),
                 slots,
+                _pins: pins,
                 seals,
             },
         )
