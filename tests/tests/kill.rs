@@ -3,7 +3,7 @@
 //! Owns: the order of kills, restarts and checks. Does not own: what is checked
 //! (`vpool_tests::oracle`), the processes (`vpool_tests::daemon`).
 //!
-//! `VPOOL_CYCLES` is the number of cycles of each test (25), `VPOOL_SEED` the seed of what is
+//! `VPOOL_CYCLES` is the number of cycles of each test (25 and 12), `VPOOL_SEED` the seed of what is
 //! drawn: lengths of lives, journal sizes, requests. Timing is the machine's, so a seed
 //! repeats a run only roughly.
 #![expect(
@@ -44,7 +44,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The client ends with the daemon; the disk is checked after each restart.
 #[test]
 fn killed_with_its_clients() -> anyhow::Result<()> {
-    let mut run = Run::begin("killed_with_its_clients");
+    let mut run = Run::begin("killed_with_its_clients", 25)?;
     // One at a time: the figures are of a machine with nothing else to do.
     let _alone = lock("kill")?;
     run.worlds(|run, bench, cycles| {
@@ -69,7 +69,7 @@ fn killed_with_its_clients() -> anyhow::Result<()> {
 /// go on.
 #[test]
 fn killed_under_its_clients() -> anyhow::Result<()> {
-    let mut run = Run::begin("killed_under_its_clients");
+    let mut run = Run::begin("killed_under_its_clients", 12)?;
     // One at a time: the figures are of a machine with nothing else to do.
     let _alone = lock("kill")?;
     run.worlds(|run, bench, cycles| {
@@ -109,6 +109,7 @@ struct Run {
     seed: u64,
     rng: ChaCha8Rng,
     begun: Instant,
+    cycles_wanted: u64,
     cycles: u64,
     kills: u64,
     terminations: u64,
@@ -121,17 +122,19 @@ struct Run {
 }
 
 impl Run {
-    fn begin(name: &'static str) -> Run {
+    fn begin(name: &'static str, cycles: u64) -> anyhow::Result<Run> {
+        let wanted = std::env::var("VPOOL_CYCLES").map_or(Ok(cycles), |text| text.parse());
         let given = std::env::var("VPOOL_SEED")
             .ok()
             .and_then(|seed| seed.parse().ok());
         let seed = given.unwrap_or_else(|| RandomState::new().hash_one(name) >> 32);
         println!("{name}: VPOOL_SEED={seed}");
-        Run {
+        Ok(Run {
             name,
             seed,
             rng: ChaCha8Rng::seed_from_u64(seed),
             begun: Instant::now(),
+            cycles_wanted: wanted.context("VPOOL_CYCLES is a number")?,
             cycles: 0,
             kills: 0,
             terminations: 0,
@@ -141,7 +144,7 @@ impl Run {
             ends_in_order: Vec::new(),
             totals: Vec::new(),
             checked: Vec::new(),
-        }
+        })
     }
 
     /// Runs all cycles, in as many worlds as they need, and writes the report. The world of a
@@ -150,8 +153,7 @@ impl Run {
         &mut self,
         mut cycles_in: impl FnMut(&mut Run, &mut Bench, u64) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let cycles = std::env::var("VPOOL_CYCLES").map_or(Ok(25), |text| text.parse());
-        let mut left: u64 = cycles.context("VPOOL_CYCLES is a number")?;
+        let mut left = self.cycles_wanted;
         self.begun = Instant::now();
         while left > 0 {
             let now = left.min(CYCLES_PER_WORLD);

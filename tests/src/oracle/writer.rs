@@ -298,7 +298,7 @@ impl Oracle {
 
     /// Takes one answer; whether the connections are still there.
     fn complete(&mut self, client: &Client) -> anyhow::Result<bool> {
-        let ended = match client.next()? {
+        let ended = match client.next().with_context(|| self.waiting())? {
             Incoming::Completion(completion) => match self.take(completion)? {
                 true => return Ok(true),
                 false => 0,
@@ -376,6 +376,15 @@ impl Oracle {
             self.check_sector(at, sector::identify(self.author, lba, bytes))?;
         }
         Ok(())
+    }
+
+    /// What is in flight, for people.
+    fn waiting(&self) -> String {
+        let asks = self.in_flight.iter().map(|(seq, ask)| {
+            let (from, to) = (ask.range.start, ask.range.end);
+            format!("{} {seq} of sectors {from}..{to}", ask.name())
+        });
+        format!("in flight: {}", asks.collect::<Vec<_>>().join(", "))
     }
 
     /// The connection is gone: what is in flight is pending.

@@ -14,13 +14,15 @@ use std::os::unix::process::ExitStatusExt;
 
 use anyhow::{Context, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::json;
 use tokio::runtime::Runtime;
 use vpool_s3::{S3Config, S3Store};
 use vpool_test_stores::CephRgw;
 use vpool_tests::daemon::{Daemon, Flags, World};
 use vpool_tests::nbd::{Client, Door};
+use vpool_tests::report;
 
-use search::{Needle, key_needles, look, of_process, search, search_store};
+use search::{Needle, Searched, key_needles, look, of_process, search, search_store};
 
 const SECRET: &[u8] = b"canary-of-the-sealed-disk-5e1f0c";
 
@@ -48,14 +50,10 @@ fn nothing_secret_in_clear() -> anyhow::Result<()> {
     let daemon = write_over_a_kill(&world, daemon, &doors)?;
     look_at_answers(&world, &daemon, &["sealed"], &needles)?;
     // Both while it runs and after it has ended in order.
-    let found_open = search(&world, &needles)?;
+    let alive = search(&world, &needles)?;
     daemon.terminate()?;
-    search(&world, &needles)?;
-    ensure!(
-        found_open,
-        "the canary of the open disk was not found either"
-    );
-    Ok(())
+    let ended = search(&world, &needles)?;
+    conclude("directory", &needles, alive, ended)
 }
 
 #[test]
@@ -96,15 +94,11 @@ fn nothing_secret_in_a_bucket() -> anyhow::Result<()> {
     search(&world, &needles)?;
     world.vpool(&["pool", "sync", "cloud"])?;
     daemon.terminate()?;
-    search(&world, &needles)?;
+    let ended = search(&world, &needles)?;
     let store = S3Store::connect(S3Config::from_url(&url, keys)?)?;
     let runtime = Runtime::new().context("start a runtime")?;
-    let found_open = runtime.block_on(search_store(&store, &needles))?;
-    ensure!(
-        found_open,
-        "the canary of the open disk was not found either"
-    );
-    Ok(())
+    let objects = runtime.block_on(search_store(&store, &needles))?;
+    conclude("bucket", &needles, objects, ended)
 }
 
 #[test]
@@ -127,6 +121,25 @@ fn no_core_is_dumped() -> anyhow::Result<()> {
         "a core was dumped: {status:?}"
     );
     Ok(())
+}
+
+/// Reports, if the search finds what is there to be found.
+fn conclude(
+    part: &str,
+    needles: &[Needle],
+    first: Searched,
+    ended: Searched,
+) -> anyhow::Result<()> {
+    ensure!(
+        first.found_open,
+        "the canary of the open disk was not found either"
+    );
+    let figures = json!({
+        "hits": 0,
+        "secrets": needles.iter().filter(|needle| needle.secret).count(),
+        "files_and_objects": first.count + ended.count,
+    });
+    report::add("canary", part, figures).map(|_| ())
 }
 
 fn flags(journal: &str) -> Flags {

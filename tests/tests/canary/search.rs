@@ -70,8 +70,17 @@ impl Needle {
     }
 }
 
-/// Looks into every file but the key's; whether what is not secret was found.
-pub(crate) fn search(world: &World, needles: &[Needle]) -> anyhow::Result<bool> {
+/// What a search came to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Searched {
+    /// Whether what is not secret was found.
+    pub(crate) found_open: bool,
+    /// Files or objects.
+    pub(crate) count: usize,
+}
+
+/// Looks into every file but the key's.
+pub(crate) fn search(world: &World, needles: &[Needle]) -> anyhow::Result<Searched> {
     let mut files = vec![world.log()];
     collect(world.data(), &mut files)?;
     let mut found_open = false;
@@ -84,7 +93,10 @@ pub(crate) fn search(world: &World, needles: &[Needle]) -> anyhow::Result<bool> 
             Err(error) => return Err(error).context(name),
         }
     }
-    Ok(found_open)
+    Ok(Searched {
+        found_open,
+        count: files.len(),
+    })
 }
 
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
@@ -145,24 +157,24 @@ fn contains(bytes: &[u8], needle: &[u8]) -> bool {
         .any(|(at, _)| bytes[at + 1..].starts_with(rest))
 }
 
-/// Looks into every object of a store; whether what is not secret was found.
+/// Looks into every object of a store.
 pub(crate) async fn search_store(
     store: &dyn ObjectStore,
     needles: &[Needle],
-) -> anyhow::Result<bool> {
-    let (mut after, mut found_open, mut objects) = (None, false, 0);
+) -> anyhow::Result<Searched> {
+    let (mut after, mut found_open, mut count) = (None, false, 0);
     loop {
         let page = store.list("", after.as_ref(), 1000).await?;
         for Listed { key, .. } in &page.objects {
             let bytes = store.get(key).await?;
             found_open |= look(&key.to_string(), &mut &bytes[..], needles)?;
-            objects += 1;
+            count += 1;
         }
         after = page.objects.last().map(|listed| listed.key.clone());
         if !page.more {
             break;
         }
     }
-    ensure!(objects > 0, "the store is empty");
-    Ok(found_open)
+    ensure!(count > 0, "the store is empty");
+    Ok(Searched { found_open, count })
 }

@@ -14,11 +14,11 @@ use vpool_map::Chunk;
 use super::VDisk;
 use super::index::{Index, LoggedAt, Place, Planned, chunk_place};
 use crate::error::{Error, ErrorKind, Result, io as io_error};
-use crate::journal::{BlockAt, ExtentSeal, Journal, SlotIndex};
+use crate::journal::{BlockAt, ExtentSeal, SlotIndex};
 use crate::limits::{self, BLOCK};
 
 /// Keeps journal extents from being used again while a plan is read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Pinned {
     slots: Vec<SlotIndex>,
     /// Dropped with this.
@@ -183,11 +183,7 @@ impl VDisk {
         self.index
             .lock()
             .plan_shipped(start..start + BLOCK as u64, &mut plan);
-        let nothing = Pinned {
-            journal: self.pool.journal().clone(),
-            slots: vec![],
-            seals: vec![],
-        };
+        let nothing = Pinned::default();
         self.read_plan(start, &plan, &nothing, buf).await
     }
 
