@@ -132,8 +132,9 @@ impl ChunkCache {
         if let Some(bytes) = self.memory.get(key) {
             return Some(bytes);
         }
-        let (bytes, content) = self.ssd.as_ref()?.read_cached(key, keys)?;
-        Some(self.promote(key, bytes, content))
+        let ssd = self.ssd.as_ref()?;
+        let found = ssd.waiting(key).or_else(|| ssd.read_cached(key, keys));
+        found.map(|(bytes, content)| self.promote(key, bytes, content))
     }
 
     /// A chunk in memory or on the SSD, verified, within the deadline; `None` is a miss,
@@ -142,10 +143,14 @@ impl ChunkCache {
         if let Some(bytes) = self.memory.get(key) {
             return Some(bytes);
         }
-        if let Some(ssd) = &self.ssd
-            && let Some((bytes, content)) = ssd.read(key, keys).await
-        {
-            return Some(self.promote(key, bytes, content));
+        if let Some(ssd) = &self.ssd {
+            let found = match ssd.waiting(key) {
+                Some(found) => Some(found),
+                None => ssd.read(key, keys).await,
+            };
+            if let Some((bytes, content)) = found {
+                return Some(self.promote(key, bytes, content));
+            }
         }
         self.misses.add(1);
         None
@@ -264,7 +269,11 @@ impl ChunkCache {
         let length = chunk.bytes.len();
         let queued = ssd.queued_bytes.fetch_add(length, Ordering::Relaxed);
         let room = ssd.taking.load(Ordering::Relaxed) && queued + length <= QUEUE_BYTES_MAX;
+        let key = chunk.key;
+        // Before the writer can say that it has arrived.
+        ssd.wait(key, chunk.bytes.clone(), chunk.content);
         if !room || queue.try_send(Message::Chunk(chunk)).is_err() {
+            ssd.arrived(&key);
             ssd.queued_bytes.fetch_sub(length, Ordering::Relaxed);
             ssd.counters.dropped.add(1);
         }

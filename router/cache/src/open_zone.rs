@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use vpool_commit::{Lap, SlotPin};
 use vpool_seal::{ContentId, DataKey, ZoneKey};
 
+use crate::ChunkKey;
 use crate::limits::{ADDRESSES_MAX, BLOCK_BYTES};
 use crate::zone::{Address, Entry, Layout, Use, ZoneIndex, footer_bytes};
 
@@ -62,6 +63,14 @@ impl OpenZone {
     /// Whether a content waits here to be written.
     pub(crate) fn waits(&self, id: &ContentId) -> bool {
         self.unpublished.contains(id)
+    }
+
+    /// Whether the newest address waits here to be written, and is this one.
+    pub(crate) fn has_newest(&self, key: &ChunkKey) -> bool {
+        let unpublished = &self.index.addresses[self.published.1..];
+        unpublished
+            .last()
+            .is_some_and(|address| address.key == *key)
     }
 
     /// Whether there is anything that the cache's index does not know.

@@ -7,6 +7,7 @@
 //! anew under the reader. Nothing here is ever an error to the caller: what cannot be read in
 //! time or does not verify is a miss, and forgotten (P7).
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -21,6 +22,7 @@ use vpool_seal::{ContentId, DataKey, DiskKeys, PoolSecrets, TAG_BYTES};
 
 use crate::ChunkKey;
 use crate::index::{Index, Place};
+use crate::key::MixBuilder;
 use crate::limits::{BLOCK_BYTES, READS_MAX, VALUE_BYTES_MAX};
 use crate::statistics::Counters;
 use crate::zone::Layout;
@@ -39,6 +41,9 @@ pub(crate) struct Ssd {
     /// Whether inserts are taken; not after a failed write.
     pub(crate) taking: AtomicBool,
     pub(crate) queued_bytes: AtomicUsize,
+    /// Chunks that are on their way to the file and cannot be read from it yet. What has just
+    /// been shipped is read from here: its store may be slow, or away.
+    waiting: Mutex<HashMap<ChunkKey, (Bytes, ContentId), MixBuilder>>,
     pub(crate) counters: Counters,
 }
 
@@ -101,6 +106,7 @@ impl Ssd {
             reads: Arc::new(Semaphore::new(READS_MAX)),
             taking: AtomicBool::new(true),
             queued_bytes: AtomicUsize::new(0),
+            waiting: Mutex::default(),
             counters: Counters::default(),
         }
     }
@@ -109,6 +115,21 @@ impl Ssd {
     pub(crate) fn wants(&self, key: &ChunkKey, length: usize) -> bool {
         let fits = length > 0 && length <= VALUE_BYTES_MAX && length.is_multiple_of(BLOCK_BYTES);
         fits && self.state.lock().index.find(key).is_none()
+    }
+
+    /// A chunk is on its way to the file.
+    pub(crate) fn wait(&self, key: ChunkKey, bytes: Bytes, content: ContentId) {
+        self.waiting.lock().insert(key, (bytes, content));
+    }
+
+    /// A chunk has come into the file's index, or never will.
+    pub(crate) fn arrived(&self, key: &ChunkKey) {
+        self.waiting.lock().remove(key);
+    }
+
+    /// A chunk that is on its way to the file.
+    pub(crate) fn waiting(&self, key: &ChunkKey) -> Option<(Bytes, ContentId)> {
+        self.waiting.lock().get(key).cloned()
     }
 
     /// Reads a chunk, if it is here and comes within the deadline.
@@ -156,11 +177,13 @@ impl Ssd {
 
     /// Forgets all addresses of the streams that `doomed` names.
     pub(crate) fn remove_streams(&self, doomed: impl Fn(vpool_format::StreamUid) -> bool) {
+        self.waiting.lock().retain(|key, _| !doomed(key.uid));
         self.state.lock().index.sweep(doomed);
     }
 
     /// Forgets an address.
     pub(crate) fn remove(&self, key: &ChunkKey) {
+        self.arrived(key);
         self.state.lock().index.remove_address(key);
     }
 

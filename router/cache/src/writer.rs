@@ -127,7 +127,12 @@ impl Writer {
             match message {
                 Some(Message::Chunk(chunk)) => {
                     self.unqueue(&chunk);
-                    self.take(chunk).await?;
+                    let key = chunk.key;
+                    let taken = self.take(chunk).await;
+                    if !self.open.as_ref().is_some_and(|open| open.has_newest(&key)) {
+                        self.ssd.arrived(&key);
+                    }
+                    taken?;
                 }
                 Some(Message::Finish(done)) => {
                     let result = self.finish_zone().await;
@@ -159,6 +164,9 @@ impl Writer {
             self.full = FULL_ZONES;
         }
         if let Some(open) = self.open.take() {
+            for address in &open.index.addresses {
+                self.ssd.arrived(&address.key);
+            }
             self.forget(open.of.zone, open.lap(), &open.index);
             self.free.push_back(open.of.zone);
         }
@@ -178,6 +186,7 @@ impl Writer {
                 Ok(Some(Message::Finish(done))) => answer(done),
                 Ok(Some(Message::Chunk(chunk))) => {
                     self.unqueue(&chunk);
+                    self.ssd.arrived(&chunk.key);
                     self.ssd.counters.dropped.add(1);
                 }
             }
@@ -355,6 +364,9 @@ impl Writer {
             for address in &open.index.addresses[addresses..] {
                 index.put_address(address.key, &address.content);
             }
+        }
+        for address in &open.index.addresses[open.published.1..] {
+            self.ssd.arrived(&address.key);
         }
         open.publish(buffer);
         self.failing = false;
