@@ -289,15 +289,19 @@ impl Daemon {
             fs::read_to_string(&path).with_context(|| format!("read {path}"))
         };
         let status = read("status")?;
-        let high = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = high.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+        let kib = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+            kib.with_context(|| format!("{name} in status"))
+        };
         let stat = read("stat")?;
         // The name in brackets may hold anything; fields are counted behind it.
         let (_, fields) = stat.rsplit_once(')').context("a line of stat")?;
         let ticks = |at: usize| fields.split_whitespace().nth(at)?.parse::<u32>().ok();
         let ticks = ticks(11).zip(ticks(12)).context("times in stat")?;
         Ok(Usage {
-            rss_bytes_max: kib.context("VmHWM in status")? * 1024,
+            rss_bytes: kib("VmRSS:")? * 1024,
+            rss_bytes_max: kib("VmHWM:")? * 1024,
             cpu_s: f64::from(ticks.0 + ticks.1) / 100.0,
         })
     }
@@ -306,6 +310,8 @@ impl Daemon {
 /// What a daemon has used.
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
+    /// Memory now.
+    pub rss_bytes: u64,
     /// The most memory at any time.
     pub rss_bytes_max: u64,
     /// CPU seconds.
