@@ -40,7 +40,7 @@ pub(super) fn round(
     say: Say<'_>,
 ) -> anyhow::Result<()> {
     let wanted: Vec<_> = ROWS.iter().filter(|row| options.wants(row.name)).collect();
-    let others = [rows::STORED, rows::cold("").as_str()].map(|part| options.wants(part));
+    let others = [rows::STORED_FIO, rows::cold("").as_str()].map(|part| options.wants(part));
     if wanted.is_empty() && others == [false; 2] {
         return Ok(());
     }
@@ -93,7 +93,7 @@ fn start<'a>(
     if let (Some(rig), Some(before)) = (peer.rig(), before) {
         let stored = mib(objects(rig)?.saturating_sub(before))?;
         let logical = f64::from(u32::try_from(options.disk_mib)?);
-        figures.add(rows::STORED, "x", rig.column(), stored / logical);
+        figures.add(rows::STORED_FIO, "x", rig.column(), stored / logical);
     }
     fio::run(
         peer.disk(),

@@ -215,6 +215,7 @@ fn cell(spread: Spread) -> String {
 /// Three digits that count.
 pub(super) fn short(value: f64) -> String {
     match value {
+        value if value < 0.0 => format!("-{}", short(-value)),
         value if value >= 99_950.0 => format!("{:.0}k", value / 1000.0),
         value if value >= 9_995.0 => format!("{:.1}k", value / 1000.0),
         value if value >= 99.95 => format!("{value:.0}"),
@@ -251,6 +252,7 @@ mod tests {
         for (value, text) in [
             (0.0, "0"),
             (0.1234, "0.123"),
+            (-493.2, "-493"),
             (9.994, "9.994"),
             (12.34, "12.3"),
             (99.97, "100"),

@@ -5,8 +5,6 @@
 
 use std::time::Instant;
 
-use anyhow::ensure;
-
 use super::figures::Figures;
 use super::fio::{self, Extent, Job};
 use super::rig::{Place, Rig, Servers, flags, mib};
@@ -57,19 +55,13 @@ fn steady(
     if wanted.is_empty() && !options.wants(rows::DRAIN) {
         return Ok(false);
     }
-    let journal_mib = match place {
-        Place::Fs => options.journal_mib,
-        // The pool that every daemon has takes half, and is not used.
-        _ => 2 * options.journal_mib,
-    };
     let flags = Flags {
-        journal: format!("{journal_mib}M"),
+        journal: format!("{}M", options.journal_mib),
         ..flags()
     };
     let rig = Rig::start(options, servers, place, flags)?;
     rig.create(DISK, options.disk_mib)?;
     let share_mib = rig.pool(rig.pool_name())?.journal_max_bytes >> 20;
-    ensure!(share_mib > 0, "the pool has a share of the journal");
     let disk = rig.disk(DISK);
     let fill = Job {
         extent: Extent::Mib(share_mib, None),

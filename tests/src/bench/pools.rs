@@ -1,4 +1,4 @@
-//! Copies of one image, and a pool beside one whose store is dead.
+//! Copies of one image, what they take, and a pool beside one whose store is dead.
 //!
 //! Owns: these rows. Does not own: fio, the daemon.
 
@@ -16,7 +16,7 @@ use super::figures::Figures;
 use super::fio::{self, Extent, Job};
 use super::many::settled;
 use super::relay::Relay;
-use super::rig::{DEFAULT_POOL, Place, Rig, Servers, flags};
+use super::rig::{DEFAULT_POOL, Place, Rig, Servers, flags, mib};
 use super::rows::{self, ROWS};
 use super::{Options, columns, store};
 use crate::daemon::Flags;
@@ -31,18 +31,23 @@ const REST_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// One image five times: how often the SSD cache holds it.
 pub(super) fn imports(options: &Options, figures: &mut Figures) -> anyhow::Result<()> {
-    if !options.wants(rows::IMPORTS) {
+    if !options.wants(rows::IMPORTS) && !options.wants(rows::STORED) {
         return Ok(());
     }
     let mut rig = Rig::start(options, None, Place::Fs, flags())?;
     let image = tempfile::NamedTempFile::new_in(&options.directory).context("make an image")?;
     write_image(image.as_file(), options.image_mib)?;
     let names: Vec<_> = (0..COPIES).map(|number| format!("copy{number}")).collect();
+    let objects = rig.data().join("objects");
+    let before = store::length(&objects)?;
     for name in &names {
         rig.create(name, options.image_mib)?;
         import(image.path(), &rig.door(name).uri())?;
         rig.sync()?;
     }
+    let logical = f64::from(COPIES) * f64::from(u32::try_from(options.image_mib)?);
+    let stored = mib(store::length(&objects)? - before)?;
+    figures.add(rows::STORED, "x", columns::VPOOL, stored / logical);
     // Whatever was kept in memory alone comes from the SSD or the store now, and is kept.
     rig.restart()?;
     for name in &names {
@@ -51,9 +56,7 @@ pub(super) fn imports(options: &Options, figures: &mut Figures) -> anyhow::Resul
     }
     let cache = rig.data().join("cache");
     let bytes = settled(|| store::allocated(&cache, ".cache"), REST_TIME_MAX)?;
-    let cached = super::rig::mib(bytes)?;
-    let logical = f64::from(COPIES) * f64::from(u32::try_from(options.image_mib)?);
-    figures.add(rows::IMPORTS, "x", columns::VPOOL, cached / logical);
+    figures.add(rows::IMPORTS, "x", columns::VPOOL, mib(bytes)? / logical);
     rig.finish(figures)
 }
 
@@ -166,8 +169,9 @@ fn beside(
     };
     let waiting = fio::start(&rig.disk(DEAD), &much, &options.directory)?;
     let used = settled(|| Ok(rig.pool(DEAD)?.journal_used_bytes), REST_TIME_MAX)?;
+    // Half of the journal is guaranteed, in equal parts to both pools.
     ensure!(
-        used > shown.journal_max_bytes / 2,
+        used >= shown.journal_max_bytes / 4,
         "the dead pool's journal fills: {used} of {}",
         shown.journal_max_bytes
     );

@@ -25,6 +25,8 @@ pub(super) const MANY_DISKS: &str = "write+flush 4k, 64 disks x1";
 pub(super) const COLD_GETS: &str = "GETs per cold random read";
 /// Cold random reads.
 pub(super) const COLD_RANDOM: &str = "randread 4k QD1, cold";
+/// What is stored of the bytes of fio, which compress a little.
+pub(super) const STORED_FIO: &str = "stored/logical, fio's data";
 /// What is stored of what cannot be compressed.
 pub(super) const STORED: &str = "stored/logical, incompressible";
 /// SSD cache for five copies.

@@ -83,10 +83,10 @@ impl Target {
         let (ratio, outcome) = self.outcome(figures);
         let ratio = ratio.map_or("not measured".to_owned(), short);
         let bound = match self.bound {
-            Bound::AtLeast(least) => format!(">= {least}"),
-            Bound::AtMost(most) => format!("<= {most}"),
+            Bound::AtLeast(least) => format!(">= {}", short(least)),
+            Bound::AtMost(most) => format!("<= {}", short(most)),
         };
-        format!("{:<4} {ratio:>12} {bound:<8} {}", outcome.name(), self.name)
+        format!("{:<4} {ratio:>12} {bound:<9} {}", outcome.name(), self.name)
     }
 
     /// The same as JSON.
@@ -187,6 +187,13 @@ pub(super) fn all() -> Vec<Target> {
         VPOOL,
         rows::NEIGHBOUR_UP,
         VPOOL,
+        0.9,
+    ));
+    all.push(of_rate(
+        rows::NEIGHBOUR_DOWN,
+        VPOOL_RGW,
+        rows::NEIGHBOUR_UP,
+        VPOOL_RGW,
         0.9,
     ));
     all.extend(SMALL.map(|row| against(row, VPOOL_RGW, RBD, 10.0)));

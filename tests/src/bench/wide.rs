@@ -5,12 +5,11 @@
 
 use std::time::Instant;
 
-use anyhow::Context;
-
 use super::figures::Figures;
 use super::fio::{self, Extent, Job};
 use super::rig::{Place, Rig, flags, mib};
 use super::{Options, columns, rows};
+use crate::nbd::Client;
 
 const DISK: &str = "wide";
 
@@ -42,13 +41,10 @@ pub(super) fn scattered(options: &Options, figures: &mut Figures) -> anyhow::Res
         ..Job::default()
     };
     fio::run(&rig.disk(DISK), &job, &options.directory)?;
-    rig.sync()?;
-    add_map(&rig, rows::WIDE_MAP, (0, 0), figures)?;
-    drop(held);
+    add_map(&mut rig, held, rows::WIDE_MAP, figures)?;
     for row in [rows::WIDE_OPEN, rows::WIDE_OPEN_COLD] {
-        match row {
-            rows::WIDE_OPEN => rig.restart()?,
-            _ => rig.restart_cold()?,
+        if row == rows::WIDE_OPEN_COLD {
+            rig.restart_cold()?;
         }
         let before = rig.usage()?.rss_bytes;
         let begun = Instant::now();
@@ -73,9 +69,8 @@ pub(super) fn in_use(options: &Options, figures: &mut Figures) -> anyhow::Result
         figures.absent(rows::MAP, why);
         return Ok(());
     };
-    let rig = Rig::start(options, None, Place::Fs, flags())?;
+    let mut rig = Rig::start(options, None, Place::Fs, flags())?;
     rig.create(DISK, disk_gib << 10)?;
-    let held = rig.open(DISK)?;
     // What is in the blocks is nothing to the map, and 100 GiB are much for this disk.
     let fill = Job {
         compressible: true,
@@ -83,7 +78,9 @@ pub(super) fn in_use(options: &Options, figures: &mut Figures) -> anyhow::Result
     };
     fio::run(&rig.disk(DISK), &fill, &options.directory)?;
     rig.sync()?;
-    let log = rig.log(DISK)?;
+    // The map of what was filled is merged and put before anything is counted.
+    rig.restart()?;
+    let held = rig.open(DISK)?;
     let job = Job {
         rw: "randwrite",
         block_kib: 4,
@@ -93,23 +90,23 @@ pub(super) fn in_use(options: &Options, figures: &mut Figures) -> anyhow::Result
         ..fill
     };
     fio::run(&rig.disk(DISK), &job, &options.directory)?;
-    rig.sync()?;
-    add_map(&rig, rows::MAP, (log.map_bytes, log.written_bytes), figures)?;
-    drop(held);
+    add_map(&mut rig, held, rows::MAP, figures)?;
     rig.finish(figures)
 }
 
-/// Bytes of map for each byte that clients wrote, since then.
+/// Bytes of map for each byte that clients wrote since the disk was opened, those that are
+/// put at its end among them. The daemon is started again meanwhile.
 fn add_map(
-    rig: &Rig<'_>,
+    rig: &mut Rig<'_>,
+    held: Client,
     row: &str,
-    (map_bytes, written_bytes): (u64, u64),
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
+    rig.sync()?;
     let log = rig.log(DISK)?;
-    let map = log.map_bytes.checked_sub(map_bytes);
-    let written = log.written_bytes.checked_sub(written_bytes);
-    let (map, written) = map.zip(written).context("the disk was not closed")?;
-    figures.add(row, "x", columns::VPOOL, mib(map)? / mib(written)?);
+    drop(held);
+    let map_bytes = log.map_bytes + rig.restart()?;
+    let ratio = mib(map_bytes)? / mib(log.written_bytes)?;
+    figures.add(row, "x", columns::VPOOL, ratio);
     Ok(())
 }
