@@ -22,9 +22,11 @@ test: ## all tests
 	router/commit/loom.sh
 
 bench: build ## the bench table, quick form
+	@scripts/setup.sh test
 	$(CARGO_TARGET_DIR)/debug/bench --quick
 
-bench-full: build
+bench-full: build ## all of it; PEERS=rbd for Ceph RBD too
+	@scripts/setup.sh test
 	$(CARGO_TARGET_DIR)/debug/bench
 
 soak: build ## the same tests, more seeds

@@ -149,9 +149,6 @@ impl Figures {
             // Writing to a string cannot fail, here and below.
             let _written = writeln!(text, "  {what}: {why}");
         }
-        if self.absent.is_empty() {
-            text += "  nothing of the table was left out\n";
-        }
         text += "\ntargets:\n";
         for target in targets {
             let _written = writeln!(text, "{}", target.line(self));

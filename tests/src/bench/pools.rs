@@ -124,7 +124,7 @@ fn beside(
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
     let flags = Flags {
-        journal: format!("{}M", 2 * options.journal_mib),
+        journal: format!("{}M", options.journal_mib),
         ..flags()
     };
     let rig = Rig::start(options, None, Place::Fs, flags)?;
@@ -140,12 +140,6 @@ fn beside(
     rig.create("live", options.disk_mib)?;
     let size = format!("{}M", options.disk_mib);
     rig.vpool(&["disk", "create", DEAD, "--pool", DEAD, "--size", &size])?;
-    fio::run(
-        &rig.disk("live"),
-        &Job::fill(options.disk_mib),
-        &options.directory,
-    )?;
-    rig.vpool(&["pool", "sync", DEFAULT_POOL])?;
     let row = ROWS.iter().find(|row| row.name == "randwrite 4k QD32");
     let row = row.context("it is a row")?;
     let measure = |name: &str, figures: &mut Figures| {

@@ -43,8 +43,10 @@ pub(super) const WIDE_OPEN_COLD: &str = "64 TiB: the same, caches gone";
 pub(super) const WIDE_MEMORY: &str = "64 TiB: memory";
 /// Its map.
 pub(super) const WIDE_MAP: &str = "64 TiB: map/client bytes";
-/// The map of a usual disk.
+/// The map of a usual disk, of the size that the target is for.
 pub(super) const MAP: &str = "map/client bytes, 100 GiB, 1 run";
+/// The same of another size.
+pub(super) const MAP_OTHER: &str = "map/client bytes, other size, 1 run";
 /// What idle disks ask of the store.
 pub(super) const IDLE_REQUESTS: &str = "idle disks: requests";
 /// What each takes of memory.

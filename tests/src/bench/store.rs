@@ -37,7 +37,7 @@ struct Rates {
     get: f64,
 }
 
-/// Puts as much as the steady rows write, and gets it; both go into the table.
+/// Puts as much as the journal's share, and gets it; both go into the table.
 pub(super) fn measure(
     options: &Options,
     servers: Option<&Servers>,
@@ -54,7 +54,7 @@ pub(super) fn measure(
     let place = tempfile::tempdir_in(&options.directory).context("a directory for objects")?;
     let options_of_fs = DirectoryOptions::new("bench");
     let store = runtime.block_on(DirectoryStore::create(place.path(), options_of_fs))?;
-    let objects = ((2 * options.journal_mib) << 20) / u64::try_from(OBJECT_BYTES)?;
+    let objects = (options.journal_mib << 20) / u64::try_from(OBJECT_BYTES)?;
     let evict_all = || evict(place.path());
     add(
         columns::STORE,

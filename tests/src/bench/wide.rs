@@ -64,9 +64,11 @@ pub(super) fn in_use(options: &Options, figures: &mut Figures) -> anyhow::Result
     if !options.wants(rows::MAP) {
         return Ok(());
     }
-    let Some((disk_gib, write_gib)) = options.map_gib else {
+    if !matches!(options.map_gib, Some((100, _))) {
         let why = "only in the full form: the disk is written in full before";
         figures.absent(rows::MAP, why);
+    }
+    let Some((disk_gib, write_gib)) = options.map_gib else {
         return Ok(());
     };
     let mut rig = Rig::start(options, None, Place::Fs, flags())?;
@@ -90,7 +92,11 @@ pub(super) fn in_use(options: &Options, figures: &mut Figures) -> anyhow::Result
         ..fill
     };
     fio::run(&rig.disk(DISK), &job, &options.directory)?;
-    add_map(&mut rig, held, rows::MAP, figures)?;
+    let row = match disk_gib {
+        100 => rows::MAP,
+        _ => rows::MAP_OTHER,
+    };
+    add_map(&mut rig, held, row, figures)?;
     rig.finish(figures)
 }
 
