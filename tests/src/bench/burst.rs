@@ -40,8 +40,8 @@ pub(super) fn round(
     say: Say<'_>,
 ) -> anyhow::Result<()> {
     let wanted: Vec<_> = ROWS.iter().filter(|row| options.wants(row.name)).collect();
-    let others = [rows::STORED_FIO, rows::cold("").as_str()].map(|part| options.wants(part));
-    if wanted.is_empty() && others == [false; 2] {
+    let cold = rows::COLD_ROWS.map(|name| !options.quick && options.wants(&rows::cold(name)));
+    if wanted.is_empty() && cold == [false; 2] && !options.wants(rows::STORED_FIO) {
         return Ok(());
     }
     for kinds in groups(options, servers.is_some()) {

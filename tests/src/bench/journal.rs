@@ -38,8 +38,8 @@ pub(super) fn round(
     Ok(())
 }
 
-/// Three times the journal's share: once to fill it, then twice each row, or for the longest
-/// time. At the end it is emptied. `false` if none of it is wanted.
+/// Three times the journal's share: once to fill it, then twice for each row, or for the
+/// longest time. At the end it is filled once more and emptied. `false` if none of it is wanted.
 fn steady(
     options: &Options,
     servers: Option<&Servers>,
@@ -63,24 +63,39 @@ fn steady(
     rig.create(DISK, options.disk_mib)?;
     let share_mib = rig.pool(rig.pool_name())?.journal_max_bytes >> 20;
     let disk = rig.disk(DISK);
-    let fill = Job {
-        extent: Extent::Mib(share_mib, None),
-        ..Job::fill(options.disk_mib)
-    };
-    fio::run(&disk, &fill, &options.directory)?;
     for row in wanted {
+        // A row before that was slower than the store has emptied it.
+        fill_journal(options, &rig)?;
         let extent = Extent::Mib(2 * share_mib, Some(options.steady_time_max));
         let job = row.job(options.disk_mib, extent);
         let measured = fio::run(&disk, &job, &options.directory)?;
         let sample = measured.sample(rows::MIB_S);
         figures.add(&row.steady(), rows::MIB_S, rig.column(), sample);
     }
+    fill_journal(options, &rig)?;
     let (begun, unshipped) = (Instant::now(), rig.log(DISK)?.unshipped_bytes);
     rig.sync()?;
     let rate = mib(unshipped)? / begun.elapsed().as_secs_f64();
     figures.add(rows::DRAIN, rows::MIB_S, rig.column(), rate);
     rig.finish(figures)?;
     Ok(true)
+}
+
+/// Writes as much as the journal has room for; what is shipped meanwhile is room again.
+fn fill_journal(options: &Options, rig: &Rig<'_>) -> anyhow::Result<()> {
+    let pool = rig.pool(rig.pool_name())?;
+    let room_mib = pool
+        .journal_max_bytes
+        .saturating_sub(pool.journal_used_bytes)
+        >> 20;
+    if room_mib == 0 {
+        return Ok(());
+    }
+    let fill = Job {
+        extent: Extent::Mib(room_mib, None),
+        ..Job::fill(options.disk_mib)
+    };
+    fio::run(&rig.disk(DISK), &fill, &options.directory).map(|_measured| ())
 }
 
 /// Reads of a disk of which nothing is in memory or on the SSD but its objects. `false` if

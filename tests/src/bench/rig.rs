@@ -22,6 +22,9 @@ use crate::nbd::{Client, Door};
 /// What is added to each request of the slow store.
 const SLOW: Duration = Duration::from_millis(100);
 
+/// The OSD's: two pools at a time write to it, and buckets go when their pool does.
+const SPACE_GIB: u32 = 16;
+
 /// `--memory` in all rows.
 const MEMORY_MIB: u16 = 1024;
 
@@ -41,7 +44,7 @@ pub(super) struct Servers {
 impl Servers {
     /// Starts them.
     pub(super) fn start() -> anyhow::Result<Servers> {
-        let ceph = CephRgw::start_on(ceph::Kind::Bluestore)?;
+        let ceph = CephRgw::start_with(ceph::Kind::Bluestore, SPACE_GIB)?;
         let slow = Relay::start(ceph.port(), SLOW)?;
         Ok(Servers { ceph, slow })
     }
