@@ -40,8 +40,8 @@ pub(super) fn round(
     say: Say<'_>,
 ) -> anyhow::Result<()> {
     let wanted: Vec<_> = ROWS.iter().filter(|row| options.wants(row.name)).collect();
-    let cold = rows::COLD_ROWS.map(|name| !options.quick && options.wants(&rows::cold(name)));
-    if wanted.is_empty() && cold == [false; 2] && !options.wants(rows::STORED_FIO) {
+    let wants_cold = rows::COLD_ROWS.map(|name| !options.quick && options.wants(&rows::cold(name)));
+    if wanted.is_empty() && wants_cold == [false; 2] && !options.wants(rows::STORED_FIO) {
         return Ok(());
     }
     for kinds in groups(options, servers.is_some()) {
