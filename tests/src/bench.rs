@@ -93,7 +93,7 @@ impl Options {
             disk_mib: if quick { 256 } else { 512 },
             journal_mib: if quick { 256 } else { 1024 },
             image_mib: if quick { 32 } else { 64 },
-            idle_disks: if quick { 32 } else { 128 },
+            idle_disks: if quick { 64 } else { 128 },
             idle_time: ms(1000, 5000),
             wide_mib: if quick { 16 } else { 1024 },
             trickle_window: (!quick).then_some(Duration::from_secs(60)),

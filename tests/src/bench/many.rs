@@ -22,7 +22,7 @@ const TRICKLES: usize = 100;
 const WINDOWS: u32 = 5;
 
 /// Idle disks that are there before memory is looked at.
-const IDLE_BEFORE: usize = 8;
+const IDLE_BEFORE: usize = 24;
 
 fn make(rig: &Rig<'_>, name: &str, count: usize) -> anyhow::Result<Vec<Door>> {
     let names = (0..count).map(|number| format!("{name}{number}"));

@@ -39,15 +39,17 @@ pub(super) fn imports(options: &Options, figures: &mut Figures) -> anyhow::Resul
     write_image(image.as_file(), options.image_mib)?;
     let names: Vec<_> = (0..COPIES).map(|number| format!("copy{number}")).collect();
     let objects = rig.data().join("objects");
-    let before = store::length(&objects)?;
+    let before = (store::length(&objects)?, rig.usage()?.cpu_s);
     for name in &names {
         rig.create(name, options.image_mib)?;
         import(image.path(), &rig.door(name).uri())?;
         rig.sync()?;
     }
     let logical = f64::from(COPIES) * f64::from(u32::try_from(options.image_mib)?);
-    let stored = mib(store::length(&objects)? - before)?;
+    let stored = mib(store::length(&objects)? - before.0)?;
     figures.add(rows::STORED, "x", columns::VPOOL, stored / logical);
+    let cpu = (rig.usage()?.cpu_s - before.1) / (logical / 1024.0);
+    figures.add(rows::IMPORT_CPU, "s/GiB", columns::VPOOL, cpu);
     // Whatever was kept in memory alone comes from the SSD or the store now, and is kept.
     rig.restart()?;
     for name in &names {

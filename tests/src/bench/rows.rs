@@ -29,6 +29,8 @@ pub(super) const COLD_RANDOM: &str = "randread 4k QD1, cold";
 pub(super) const STORED_FIO: &str = "stored/logical, fio's data";
 /// What is stored of what cannot be compressed.
 pub(super) const STORED: &str = "stored/logical, incompressible";
+/// What the daemon's CPUs take to store that.
+pub(super) const IMPORT_CPU: &str = "CPU of imports, incompressible";
 /// SSD cache for five copies.
 pub(super) const IMPORTS: &str = "SSD cache/logical, 5 imports";
 /// A pool while its neighbour's store works.
