@@ -25,9 +25,11 @@ test: ## all tests
 	tests/fuzz/run.sh 15
 
 bench: build ## the bench table, quick form
+	@scripts/setup.sh test
 	$(CARGO_TARGET_DIR)/debug/bench --quick
 
-bench-full: build
+bench-full: build ## all of it; PEERS=rbd for Ceph RBD too
+	@scripts/setup.sh test
 	$(CARGO_TARGET_DIR)/debug/bench
 
 soak: ## the same tests, seeds that were never played; sums up in tests/reports

@@ -1,57 +1,80 @@
-//! The bench: fio over NBD unix sockets, against vPool and its peers, side by side.
+//! The bench: fio against vPool and its peers, side by side, and what vPool costs.
 //!
 //! ```text
-//! round (5) ─▶ each peer started anew, its disk written in full
-//!                └─▶ each row: every peer, one after the other, then at rest again
-//!          ─▶ steady: vPool with a small journal, beside the store's own PUT rate
-//!          ─▶ cold: caches gone, beside the store's own GET rate
-//! figures ─▶ medians, minima, maxima ─▶ table, JSON, one line for each target
+//! round (5) ─▶ burst     each peer started anew, its disk written in full;
+//!                        each row: every peer, one after the other, then at rest again
+//!          ─▶ journal    vPool with a full journal, and cold, beside its stores' own rates
+//!          ─▶ many, pools, wide    what else is promised
+//! once      ─▶ trickle, map of 100 GiB
+//! figures   ─▶ medians, minima, maxima ─▶ table, JSON, one line for each target
 //! ```
 //!
-//! Owns: what is measured, in which order. Does not own: the peers (`peers`), fio (`fio`),
-//! the store's own rate (`store`), the arithmetic (`figures`).
+//! Owns: what is measured, in which order. Does not own: the peers (`peers`, `rig`), fio
+//! (`fio`), the stores' own rates (`store`), the arithmetic (`figures`), what is good (`targets`).
 //!
 //! *burst* rows: the journal does not fill, and all is shipped before the next peer's turn.
 //! *steady* rows: the journal's share is written three times over, and the first time is not
 //! counted.
 
+mod burst;
+mod columns;
 mod figures;
 mod fio;
+mod journal;
+mod many;
 mod peers;
+mod pools;
+mod relay;
+mod rig;
 mod rows;
 mod store;
+mod targets;
+mod wide;
 
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use serde_json::Value;
 
-use crate::daemon::{Daemon, Flags, World, target_dir};
-pub use figures::Figures;
-use fio::{Extent, Job};
-use peers::Peer;
-use rows::ROWS;
-use store::Rates;
+use crate::daemon::target_dir;
+use figures::Figures;
+use rig::Servers;
 
-/// Objects of the store's own rate are of the size of a segment.
-const OBJECT_BYTES: usize = 16 << 20;
-
-/// vDisks of the row that has many.
-const MANY: u32 = 64;
+/// Is told what happens.
+type Say<'a> = &'a mut dyn FnMut(&str);
 
 /// How the bench is run.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// What takes at most 5 minutes.
+    pub quick: bool,
     /// Interleaved rounds; medians are over these.
     pub rounds: u32,
     /// How long each burst row takes for each peer.
     pub row_time: Duration,
+    /// How long a steady or cold row takes at most.
+    pub steady_time_max: Duration,
     /// Size of the disks.
     pub disk_mib: u64,
-    /// The journal of the steady rows.
+    /// The pool's share of the journal in the steady rows.
     pub journal_mib: u64,
-    /// Also what no target is measured by.
-    pub all_peers: bool,
+    /// The image that is imported.
+    pub image_mib: u64,
+    /// Disks that are attached and idle.
+    pub idle_disks: usize,
+    /// How long it is seen what these ask.
+    pub idle_time: Duration,
+    /// What is written to the disk of 64 TiB.
+    pub wide_mib: u64,
+    /// How long a count of PUTs takes; `None`: they are not counted.
+    pub trickle_window: Option<Duration>,
+    /// Size of the disk whose map is measured, and what is written to it once it is full, in
+    /// GiB; `None`: it is not.
+    pub map_gib: Option<(u64, u64)>,
+    /// Also against Ceph RBD.
+    pub rbd: bool,
     /// Where files go; removed at the end.
     pub directory: PathBuf,
     /// Only rows whose name contains this.
@@ -61,12 +84,21 @@ pub struct Options {
 impl Options {
     /// At most 5 minutes, or at most 45.
     pub fn new(quick: bool) -> anyhow::Result<Options> {
+        let ms = |quickly, fully| Duration::from_millis(if quick { quickly } else { fully });
         Ok(Options {
+            quick,
             rounds: 5,
-            row_time: Duration::from_millis(if quick { 700 } else { 3000 }),
-            disk_mib: if quick { 256 } else { 1024 },
+            row_time: ms(400, 1000),
+            steady_time_max: ms(2500, 4000),
+            disk_mib: if quick { 256 } else { 512 },
             journal_mib: if quick { 256 } else { 1024 },
-            all_peers: !quick,
+            image_mib: if quick { 32 } else { 64 },
+            idle_disks: if quick { 64 } else { 128 },
+            idle_time: ms(1000, 5000),
+            wide_mib: if quick { 16 } else { 1024 },
+            trickle_window: (!quick).then_some(Duration::from_secs(60)),
+            map_gib: (!quick).then_some((100, 12)),
+            rbd: false,
             directory: target_dir()?.join("bench"),
             only: None,
         })
@@ -77,174 +109,110 @@ impl Options {
     }
 }
 
-/// Runs all rounds. `say` is told what happens.
-pub fn run(options: &Options, say: &mut dyn FnMut(&str)) -> anyhow::Result<Figures> {
+/// What came of it.
+#[derive(Debug)]
+pub struct Report {
+    /// The table, and one line for each target.
+    pub table: String,
+    /// The same with all samples.
+    pub json: Value,
+}
+
+/// Runs all rounds.
+pub fn run(options: &Options, say: Say<'_>) -> anyhow::Result<Report> {
     ensure!(options.rounds > 0, "at least one round");
-    let mut figures = Figures::default();
     let begun = Instant::now();
+    let mut figures = Figures::default();
+    let servers = servers(options, &mut figures, say)?;
     for round in 1..=options.rounds {
         say(&format!(
             "round {round} of {}, after {} s",
             options.rounds,
             begun.elapsed().as_secs()
         ));
-        burst(options, round, &mut figures, say).context("burst rows")?;
-        steady(options, &mut figures).context("steady rows")?;
-        many(options, &mut figures).context("many disks")?;
+        one_round(options, servers.as_ref(), round, &mut figures, say)?;
     }
+    say(&format!("once, after {} s", begun.elapsed().as_secs()));
+    many::trickle(options, servers.as_ref(), &mut figures).context("disks that write little")?;
+    wide::in_use(options, &mut figures).context("the map of a disk in use")?;
     figures.seconds = begun.elapsed().as_secs();
-    Ok(figures)
+    let targets = targets::all();
+    Ok(Report {
+        table: figures.table(&targets),
+        json: figures.json(&targets),
+    })
 }
 
-/// One round of the rows that all peers run.
-fn burst(
+fn one_round(
     options: &Options,
+    servers: Option<&Servers>,
     round: u32,
     figures: &mut Figures,
-    say: &mut dyn FnMut(&str),
+    say: Say<'_>,
 ) -> anyhow::Result<()> {
-    let wanted: Vec<_> = ROWS.iter().filter(|row| options.wants(row.name)).collect();
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    let mut peers = Vec::new();
-    for kind in peers::kinds(options.all_peers) {
-        match Peer::start(kind, options) {
-            Ok(peer) => peers.push(peer),
-            Err(error) if kind.is_optional() => {
-                if round == 1 {
-                    say(&format!("without {}: {error:#}", kind.name()));
-                }
-            }
-            Err(error) => return Err(error).with_context(|| kind.name()),
-        }
-    }
-    for peer in &peers {
-        fio::run(
-            peer.door(),
-            &Job::fill(options.disk_mib),
-            &options.directory,
-        )?;
-        peer.settle()?;
-        fio::run(
-            peer.door(),
-            &Job::warm(options.disk_mib),
-            &options.directory,
-        )?;
-    }
-    for row in wanted {
-        // Who is first changes from round to round.
-        let first = usize::try_from(round)? % peers.len();
-        for peer in peers[first..].iter().chain(&peers[..first]) {
-            if !options.all_peers && !figures::is_needed(row.name, peer.name()) {
-                continue;
-            }
-            let job = row.job(options.disk_mib, Extent::Time(options.row_time));
-            let sample = fio::run(peer.door(), &job, &options.directory)
-                .with_context(|| format!("{} on {}", row.name, peer.name()))?;
-            figures.add(row.name, row.unit, peer.name(), sample);
-            peer.settle()?;
-        }
-    }
-    for peer in peers {
-        if let Some(usage) = peer.usage()? {
-            figures.rss_bytes_max = figures.rss_bytes_max.max(usage.rss_bytes_max);
-        }
-    }
-    Ok(())
-}
-
-/// vPool with a full journal, and cold, beside what its store can do.
-fn steady(options: &Options, figures: &mut Figures) -> anyhow::Result<()> {
-    let mut any = false;
-    for row in rows::STEADY {
-        if options.wants(row.name) {
-            any = true;
-            let (world, daemon) = small_world(options)?;
-            let door = world.door("bench");
-            for measured in [false, true] {
-                let share = options.journal_mib;
-                let mib = if measured { 2 * share } else { share };
-                let job = row.job(options.disk_mib, Extent::Mib(mib));
-                let sample = fio::run(&door, &job, &options.directory)?;
-                if measured {
-                    figures.add(row.name, row.unit, peers::VPOOL, sample);
-                }
-            }
-            drop(daemon);
-        }
-    }
-    let cold: Vec<_> = rows::COLD
-        .iter()
-        .filter(|row| options.wants(row.name))
-        .collect();
-    if any || !cold.is_empty() {
-        let rates = store::measure(options)?;
-        figures.add(rows::PUT, rows::MIB_S, Rates::NAME, rates.put.into());
-        figures.add(rows::GET, rows::MIB_S, Rates::NAME, rates.get.into());
-    }
-    for row in cold {
-        let sample = cold_read(options, row)?;
-        figures.add(row.name, row.unit, peers::VPOOL, sample);
-    }
-    Ok(())
-}
-
-/// A world whose journal is what the steady rows fill, with a disk.
-fn small_world(options: &Options) -> anyhow::Result<(World, Daemon)> {
-    let world = World::below(&options.directory, "steady")?;
-    let flags = Flags {
-        journal: format!("{}M", options.journal_mib),
-        ..peers::flags()
+    let begun = Instant::now();
+    let mut spent = String::new();
+    let mut lap = |name: &str| {
+        // Writing to a string cannot fail.
+        let _written = write!(spent, " {name} {}", begun.elapsed().as_secs());
     };
-    let daemon = world.start(&flags)?;
-    let size = format!("{}M", options.disk_mib);
-    world.vpool(&["disk", "create", "bench", "--size", &size])?;
-    Ok((world, daemon))
+    burst::round(options, servers, round, figures, say).context("burst rows")?;
+    lap("burst");
+    journal::round(options, servers, figures).context("steady and cold rows")?;
+    lap("journal");
+    many::flushing(options, figures).context("many disks")?;
+    many::idle(options, figures).context("idle disks")?;
+    lap("many");
+    pools::imports(options, figures).context("imports")?;
+    pools::neighbour(options, servers, figures).context("a dead store")?;
+    lap("pools");
+    wide::scattered(options, figures).context("a disk of 64 TiB")?;
+    lap("wide");
+    say(&format!("  seconds of the round so far:{spent}"));
+    Ok(())
 }
 
-/// A read of a whole disk of which nothing is in memory or on the SSD but its objects.
-fn cold_read(options: &Options, row: &rows::Row) -> anyhow::Result<fio::Sample> {
-    let (world, daemon) = small_world(options)?;
-    let door = world.door("bench");
-    fio::run(&door, &Job::fill(options.disk_mib), &options.directory)?;
-    world.vpool(&["disk", "sync", "bench"])?;
-    daemon.terminate()?;
-    std::fs::remove_dir_all(world.data().join("cache")).context("remove the caches")?;
-    store::evict(&world.data().join("objects"))?;
-    let daemon = world.start(&peers::flags())?;
-    let sample = fio::run(
-        &door,
-        &row.job(options.disk_mib, Extent::Mib(options.disk_mib)),
-        &options.directory,
-    )?;
-    drop(daemon);
-    Ok(sample)
-}
-
-/// Many disks that write and flush, against one with as many connections.
-fn many(options: &Options, figures: &mut Figures) -> anyhow::Result<()> {
-    if !options.wants(rows::MANY_DISKS) {
-        return Ok(());
+/// The cluster, where it is wanted and can be had; else the table says why not.
+fn servers(
+    options: &Options,
+    figures: &mut Figures,
+    say: Say<'_>,
+) -> anyhow::Result<Option<Servers>> {
+    let why = "they have no journal: their burst rows are it";
+    figures.absent("steady rows of peers", why);
+    let why =
+        "all reads of qemu-nbd none are cold; memory never is; the OSD's cache cannot be emptied";
+    figures.absent("cold rows of the other peers", why);
+    if !options.rbd {
+        figures.absent(columns::RBD, "only with PEERS=rbd");
     }
-    let world = World::below(&options.directory, "many")?;
-    let daemon = world.start(&peers::flags())?;
-    let names: Vec<String> = (0..MANY).map(|number| format!("many{number}")).collect();
-    for name in &names {
-        world.vpool(&["disk", "create", name, "--size", "16M"])?;
-    }
-    world.vpool(&["disk", "create", "one", "--size", "1G"])?;
-    let doors: Vec<_> = names.iter().map(|name| world.door(name)).collect();
-    let one = vec![world.door("one"); doors.len()];
-    // The first time all are opened, which is no steady state.
-    for measured in [false, true] {
-        for (row, doors) in [(rows::ONE_DISK, &one), (rows::MANY_DISKS, &doors)] {
-            let sample = fio::run_many(doors, options.row_time, &options.directory)?;
-            if measured {
-                figures.add(row, rows::IOPS, peers::VPOOL, sample);
+    let mut far = vec![columns::VPOOL_RGW, columns::STORE_RGW];
+    if options.quick {
+        let why = "only in the full form";
+        figures.absent(columns::VPOOL_SLOW, why);
+        figures.absent(columns::QEMU_WRITEBACK, why);
+        let others = "the other write rows, steady";
+        figures.absent(others, why);
+        if !options.rbd {
+            for column in far {
+                figures.absent(column, "only in the full form, or with PEERS=rbd");
             }
+            return Ok(None);
+        }
+    } else {
+        let others = "the other write rows, steady, on a slow store";
+        figures.absent(others, "left out for time");
+    }
+    match Servers::start() {
+        Ok(servers) => Ok(Some(servers)),
+        Err(error) => {
+            say(&format!("without Ceph: {error:#}"));
+            far.extend([columns::VPOOL_SLOW, columns::RBD]);
+            for column in far {
+                let why = format!("Ceph does not start (tests/stores/install-ceph.sh): {error:#}");
+                figures.absent(column, &why);
+            }
+            Ok(None)
         }
     }
-    drop(daemon);
-    Ok(())
 }

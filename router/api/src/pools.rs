@@ -108,6 +108,12 @@ pub struct StoreCounts {
     pub state: StoreState,
     /// Requests sent.
     pub requests: u64,
+    /// Of these, objects put.
+    #[serde(default)]
+    pub puts: u64,
+    /// Of these, reads of objects: whole, a range or the end.
+    #[serde(default)]
+    pub gets: u64,
     /// Requests that failed, other than for an object that is not there.
     pub errors: u64,
     /// Requests sent again after a failure.

@@ -21,6 +21,7 @@ use vpool_object::breaker::{BreakerOptions, BreakerState, BreakerStore};
 use vpool_object::fs::{DirectoryOptions, DirectoryStore};
 use vpool_object::limit::{LimitOptions, LimitStore};
 use vpool_object::metrics::MetricsStore;
+use vpool_object::operation::Operation;
 use vpool_object::retry::{RetryOptions, RetryStore};
 use vpool_object::timeout::{TimeoutOptions, TimeoutStore};
 use vpool_object::{ErrorKind, ObjectStore, Result};
@@ -40,6 +41,9 @@ const RETRIES: RetryOptions = RetryOptions {
     budget_percent: 10,
     budget_burst: 50,
 };
+
+/// The operations that bring bytes of objects here.
+const GETS: [Operation; 3] = [Operation::Get, Operation::GetRange, Operation::GetTail];
 
 /// What a store is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +124,8 @@ impl Store {
                 BreakerState::Open | BreakerState::HalfOpen => StoreState::Down,
             },
             requests: metrics.requests(),
+            puts: metrics.of(Operation::Put).requests,
+            gets: GETS.iter().map(|of| metrics.of(*of).requests).sum(),
             errors: sum(|one| one.error_count() - one.errors_of(ErrorKind::NotFound)),
             retries: self.retry.status().retries,
             trouble: self.trouble.trouble(),
@@ -177,6 +183,7 @@ mod tests {
             .await
             .expect("it is up");
         assert_eq!(store.counts().requests, 1);
+        assert_eq!((store.counts().puts, store.counts().gets), (1, 0));
         assert_eq!(store.counts().sent_bytes, 1);
 
         control.set_outage(Some(Outage::Refuse(ErrorKind::Unavailable)));
@@ -204,6 +211,7 @@ mod tests {
         assert_eq!(store.counts().trouble, None);
         let absent = engine.get(&key(99)).await.expect_err("never put");
         assert_eq!(absent.kind(), ErrorKind::NotFound);
+        assert_eq!(store.counts().gets, 1);
         assert_eq!(
             store.counts().errors,
             counts.errors,

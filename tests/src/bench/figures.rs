@@ -1,263 +1,285 @@
-//! Samples, medians, targets.
+//! Samples, medians, the table.
 //!
-//! Owns: the arithmetic, table and JSON. Does not own: measuring.
+//! Owns: the arithmetic, table and JSON. Does not own: measuring, what is good (`targets`).
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::fio::Sample;
-use super::peers::{NBDKIT, QEMU_NONE, QEMU_WRITEBACK, VPOOL};
-use super::rows::{GET, IOPS, MANY_DISKS, ONE_DISK, PUT};
-use super::store::Rates;
+use super::columns;
+use super::targets::{Outcome, Target};
 
-/// The columns, from left to right.
-const COLUMNS: [&str; 5] = [VPOOL, QEMU_NONE, QEMU_WRITEBACK, NBDKIT, Rates::NAME];
+/// One measurement of one row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sample {
+    /// In the row's unit.
+    pub(super) value: f64,
+    /// Time of completion that 99 of 100 requests keep, in microseconds, where requests
+    /// were timed.
+    pub(super) p99_us: Option<f64>,
+}
 
-/// `memory` of the daemon and what it may use beyond it.
-const RSS_BYTES_MAX: u64 = (1 << 30) + (256 << 20);
-
-/// (row, by which it is at least so many times: column and row, the least ratio).
-const TARGETS: &[(&str, &str, &str, f64)] = &[
-    ("randwrite 4k QD1", QEMU_NONE, "randwrite 4k QD1", 2.0),
-    ("randwrite 4k QD32", QEMU_NONE, "randwrite 4k QD32", 2.0),
-    ("randwrite 4k QD32", NBDKIT, "randwrite 4k QD32", 0.8),
-    (
-        "randwrite 4k QD1 fsync=32",
-        QEMU_NONE,
-        "randwrite 4k QD1 fsync=32",
-        1.5,
-    ),
-    (
-        "randwrite 4k QD32 fsync=32",
-        QEMU_NONE,
-        "randwrite 4k QD32 fsync=32",
-        1.5,
-    ),
-    ("randwrite 4k QD32, steady", Rates::NAME, PUT, 0.9),
-    ("randread 4k QD1", QEMU_NONE, "randread 4k QD1", 1.0),
-    ("randread 4k QD32", QEMU_NONE, "randread 4k QD32", 1.0),
-    (
-        "randread 4k QD32 of 128 MiB",
-        NBDKIT,
-        "randread 4k QD32 of 128 MiB",
-        0.8,
-    ),
-    ("write 128k", QEMU_NONE, "write 128k", 1.0),
-    ("write 1M", QEMU_NONE, "write 1M", 1.0),
-    ("write 1M, steady", Rates::NAME, PUT, 0.9),
-    ("read 1M, cold", Rates::NAME, GET, 0.8),
-    (MANY_DISKS, VPOOL, ONE_DISK, 0.8),
-];
-
-/// Whether a target is measured by this column of this row.
-pub(super) fn is_needed(row: &str, column: &str) -> bool {
-    let by = |target: &&(&str, &str, &str, f64)| target.2 == row && target.1 == column;
-    column != NBDKIT || TARGETS.iter().any(|target| by(&target))
+impl From<f64> for Sample {
+    fn from(value: f64) -> Sample {
+        Sample {
+            value,
+            p99_us: None,
+        }
+    }
 }
 
 /// All samples.
 #[derive(Debug, Default)]
-pub struct Figures {
-    rows: Vec<(&'static str, Line)>,
-    /// The most memory that the daemon had in any burst round, in bytes; 0 if not measured.
-    pub(super) rss_bytes_max: u64,
+pub(super) struct Figures {
+    rows: Vec<Line>,
+    absent: Vec<(String, String)>,
     /// How long all of it took.
     pub(super) seconds: u64,
 }
 
 #[derive(Debug)]
 struct Line {
+    name: String,
     unit: &'static str,
     columns: BTreeMap<&'static str, Vec<Sample>>,
 }
 
-impl From<f64> for Sample {
-    fn from(mib_s: f64) -> Sample {
-        Sample {
-            iops: 0.0,
-            mib_s,
-            p99_us: 0.0,
-        }
-    }
+/// Least, middle and greatest of some values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Spread {
+    pub(super) min: f64,
+    pub(super) median: f64,
+    pub(super) max: f64,
 }
 
-/// The middle of an odd number of values, the mean of the two middles of an even one.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() % 2 {
-        1 => values[middle],
-        _ => f64::midpoint(values[middle - 1], values[middle]),
+impl Spread {
+    /// `None` of nothing. The median of an even number is the mean of the two middles.
+    pub(super) fn of(mut values: Vec<f64>) -> Option<Spread> {
+        values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        let median = match values.len() % 2 {
+            1 => values[middle],
+            _ => f64::midpoint(*values.get(middle.checked_sub(1)?)?, values[middle]),
+        };
+        Some(Spread {
+            min: *values.first()?,
+            median,
+            max: *values.last()?,
+        })
     }
 }
 
 impl Line {
-    fn values(&self, column: &str) -> Option<Vec<f64>> {
+    fn spread(&self, column: &str) -> Option<Spread> {
         let samples = self.columns.get(column)?;
-        let value = |sample: &Sample| match self.unit {
-            IOPS => sample.iops,
-            _ => sample.mib_s,
+        Spread::of(samples.iter().map(|sample| sample.value).collect())
+    }
+
+    fn p99_us(&self, column: &str) -> Option<Spread> {
+        let samples = self.columns.get(column)?;
+        Spread::of(samples.iter().filter_map(|sample| sample.p99_us).collect())
+    }
+
+    fn json(&self) -> Value {
+        let column = |column: &'static str, samples: &Vec<Sample>| {
+            let spread = self.spread(column);
+            json!({
+                "median": spread.map(|spread| spread.median),
+                "min": spread.map(|spread| spread.min),
+                "max": spread.map(|spread| spread.max),
+                "p99_us": self.p99_us(column).map(|spread| spread.median),
+                "samples": samples.iter().map(|sample| sample.value).collect::<Vec<_>>(),
+            })
         };
-        Some(samples.iter().map(value).collect())
+        let columns = self.columns.iter();
+        let columns: BTreeMap<_, _> = columns
+            .map(|(name, all)| (name, column(name, all)))
+            .collect();
+        json!({"row": self.name, "unit": self.unit, "columns": columns})
     }
-
-    fn p99_us(&self, column: &str) -> f64 {
-        let samples = self.columns.get(column).into_iter().flatten();
-        median(samples.map(|sample| sample.p99_us).collect())
-    }
-}
-
-/// The least and the greatest.
-fn ends(values: &[f64]) -> (f64, f64) {
-    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-    (least, values.iter().copied().fold(0.0, f64::max))
 }
 
 impl Figures {
+    /// Puts a sample into its row, which is made where it is missing.
     pub(super) fn add(
         &mut self,
-        row: &'static str,
+        row: &str,
         unit: &'static str,
         column: &'static str,
-        sample: Sample,
+        sample: impl Into<Sample>,
     ) {
-        let at = self.rows.iter().position(|(name, _)| *name == row);
+        let at = self.rows.iter().position(|line| line.name == row);
         let at = at.unwrap_or_else(|| {
-            let columns = BTreeMap::new();
-            self.rows.push((row, Line { unit, columns }));
+            self.rows.push(Line {
+                name: row.to_owned(),
+                unit,
+                columns: BTreeMap::new(),
+            });
             self.rows.len() - 1
         });
-        let line = &mut self.rows[at].1;
-        line.columns.entry(column).or_default().push(sample);
+        let columns = &mut self.rows[at].columns;
+        columns.entry(column).or_default().push(sample.into());
     }
 
-    fn value(&self, row: &str, column: &str) -> Option<f64> {
-        let (_, line) = self.rows.iter().find(|(name, _)| *name == row)?;
-        Some(median(line.values(column)?))
-    }
-
-    /// Each target: what, its ratio, the least ratio.
-    fn targets(&self) -> Vec<(String, f64, f64)> {
-        let mut targets = Vec::new();
-        for (row, column, by, least) in TARGETS {
-            let found = self.value(row, VPOOL).zip(self.value(by, column));
-            let Some((ours, theirs)) = found else {
-                continue;
-            };
-            let name = match row == by {
-                true => format!("{row} / {column}"),
-                false => format!("{row} / {by}"),
-            };
-            targets.push((name, ours / theirs, *least));
+    /// Says once why something of the table was not run.
+    pub(super) fn absent(&mut self, what: &str, why: &str) {
+        if self.absent.iter().all(|(known, _)| known != what) {
+            self.absent.push((what.to_owned(), why.to_owned()));
         }
-        targets
     }
 
-    /// The table, and one line for each target.
-    pub fn table(&self) -> String {
-        let mut text = String::new();
+    /// The values of a cell.
+    pub(super) fn spread(&self, row: &str, column: &str) -> Option<Spread> {
+        let line = self.rows.iter().find(|line| line.name == row)?;
+        line.spread(column)
+    }
+
+    /// The times of a cell.
+    pub(super) fn p99_us(&self, row: &str, column: &str) -> Option<Spread> {
+        let line = self.rows.iter().find(|line| line.name == row)?;
+        line.p99_us(column)
+    }
+
+    /// The table, what was not run, and one line for each target.
+    pub(super) fn table(&self, targets: &[Target]) -> String {
+        let mut text = self.cells();
+        text += "\nnot run:\n";
+        for (what, why) in &self.absent {
+            // Writing to a string cannot fail, here and below.
+            let _written = writeln!(text, "  {what}: {why}");
+        }
+        text += "\ntargets:\n";
+        for target in targets {
+            let _written = writeln!(text, "{}", target.line(self));
+        }
+        let counts = [Outcome::Pass, Outcome::Miss, Outcome::NotRun].map(|outcome| {
+            let same = |target: &&Target| target.outcome(self).1 == outcome;
+            targets.iter().filter(same).count()
+        });
+        let [pass, miss, absent] = counts;
+        let seconds = self.seconds;
+        let _written = writeln!(
+            text,
+            "\n{pass} pass, {miss} miss, {absent} not measured; {seconds} s in all"
+        );
+        text
+    }
+
+    fn cells(&self) -> String {
         let used = |column: &&&str| {
-            let mut lines = self.rows.iter().map(|(_, line)| line);
-            lines.any(|line| line.columns.contains_key(**column))
+            self.rows
+                .iter()
+                .any(|line| line.columns.contains_key(**column))
         };
-        let columns: Vec<_> = COLUMNS.iter().filter(used).collect();
-        let mut line = format!("{:<28} {:>6}", "median (min to max)", "");
+        let columns: Vec<_> = columns::ALL.iter().filter(used).collect();
+        let name_width = self.rows.iter().map(|line| line.name.chars().count());
+        let name_width = name_width.max().unwrap_or(0).max(18);
+        let mut text = format!("{:<name_width$} {:>8}", "median [min max]", "unit");
         for column in &columns {
-            line += &format!(" {column:>24}");
+            let _written = write!(text, " {column:>22}");
         }
-        text += &(line + "\n");
-        for (name, row) in &self.rows {
-            let mut line = format!("{name:<28} {:>6}", row.unit);
+        text.push('\n');
+        for line in &self.rows {
+            let _written = write!(text, "{:<name_width$} {:>8}", line.name, line.unit);
             for column in &columns {
-                let cell = row.values(column).map_or(String::new(), |values| {
-                    let (least, greatest) = ends(&values);
-                    format!("{:.0} ({least:.0} to {greatest:.0})", median(values))
-                });
-                line += &format!(" {cell:>24}");
+                let cell = line.spread(column).map_or(String::new(), cell);
+                let _written = write!(text, " {cell:>22}");
             }
-            text += &(line + "\n");
-        }
-        text += "\n";
-        for (name, ratio, least) in self.targets() {
-            let verdict = if ratio >= least { "pass" } else { "MISS" };
-            // Writing to a string cannot fail.
-            let _written = writeln!(text, "{verdict}  {ratio:>5.2} of {least:.1}  {name}");
-        }
-        if self.rss_bytes_max > 0 {
-            let verdict = if self.rss_ok() { "pass" } else { "MISS" };
-            let mib = self.rss_bytes_max >> 20;
-            let most = RSS_BYTES_MAX >> 20;
-            let _written = writeln!(text, "{verdict}  {mib} of at most {most} MiB of memory");
+            text.truncate(text.trim_end_matches(' ').len());
+            text.push('\n');
         }
         text
     }
 
-    fn rss_ok(&self) -> bool {
-        self.rss_bytes_max <= RSS_BYTES_MAX
-    }
-
     /// The same with all samples.
-    pub fn json(&self) -> Value {
-        let column = |line: &Line, column: &'static str| {
-            let values = line.values(column).unwrap_or_default();
-            let (least, greatest) = ends(&values);
-            json!({
-                "median": median(values.clone()), "min": least, "max": greatest,
-                "p99_us": line.p99_us(column), "samples": values,
-            })
-        };
-        let row = |(name, line): &(&str, Line)| {
-            let columns = line.columns.keys().map(|name| (*name, column(line, name)));
-            let columns: BTreeMap<_, _> = columns.collect();
-            json!({"row": name, "unit": line.unit, "peers": columns})
-        };
-        let target = |(name, ratio, least): (String, f64, f64)| json!({"target": name, "ratio": ratio, "least": least, "pass": ratio >= least});
+    pub(super) fn json(&self, targets: &[Target]) -> Value {
+        let absent = |(what, why): &(String, String)| json!({"what": what, "why": why});
         json!({
             "seconds": self.seconds,
-            "rss_bytes_max": self.rss_bytes_max,
-            "rss_pass": self.rss_ok(),
-            "rows": self.rows.iter().map(row).collect::<Vec<_>>(),
-            "targets": self.targets().into_iter().map(target).collect::<Vec<_>>(),
+            "rows": self.rows.iter().map(Line::json).collect::<Vec<_>>(),
+            "not_run": self.absent.iter().map(absent).collect::<Vec<_>>(),
+            "targets": targets.iter().map(|target| target.json(self)).collect::<Vec<_>>(),
         })
+    }
+}
+
+fn cell(spread: Spread) -> String {
+    let Spread { min, median, max } = spread;
+    format!("{} [{} {}]", short(median), short(min), short(max))
+}
+
+/// Three digits that count.
+pub(super) fn short(value: f64) -> String {
+    match value {
+        value if value < 0.0 => format!("-{}", short(-value)),
+        value if value >= 99_950.0 => format!("{:.0}k", value / 1000.0),
+        value if value >= 9_995.0 => format!("{:.1}k", value / 1000.0),
+        value if value >= 99.95 => format!("{value:.0}"),
+        value if value >= 9.995 => format!("{value:.1}"),
+        0.0 => "0".to_owned(),
+        value => format!("{value:.3}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    //! Medians, ratios, and rows that exist.
+    //! Medians, digits, and a table that names what it lacks.
 
-    use super::super::rows::{COLD, ROWS, STEADY};
-    use super::{Figures, MANY_DISKS, TARGETS, VPOOL, median};
+    use super::super::columns::{QEMU_NONE, VPOOL};
+    use super::{Figures, Spread, short};
 
     #[test]
     fn medians() {
-        assert!((median(vec![3.0, 1.0, 2.0]) - 2.0).abs() < 1e-9);
-        assert!((median(vec![4.0, 1.0]) - 2.5).abs() < 1e-9);
+        let spread = |values: &[f64]| Spread::of(values.to_vec());
+        assert_eq!(
+            spread(&[3.0, 1.0, 2.0]),
+            Some(Spread {
+                min: 1.0,
+                median: 2.0,
+                max: 3.0
+            })
+        );
+        assert_eq!(spread(&[4.0, 1.0]).map(|spread| spread.median), Some(2.5));
+        assert_eq!(spread(&[]), None);
     }
 
     #[test]
-    fn targets_name_rows() {
-        for (row, ..) in TARGETS {
-            let mut rows = ROWS.iter().chain(STEADY).chain(COLD);
-            assert!(
-                *row == MANY_DISKS || rows.any(|known| known.name == *row),
-                "{row}"
-            );
+    fn digits() {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.1234, "0.123"),
+            (-493.2, "-493"),
+            (9.994, "9.994"),
+            (12.34, "12.3"),
+            (99.97, "100"),
+            (1234.5, "1234"),
+            (41_250.0, "41.2k"),
+            (412_500.0, "412k"),
+        ] {
+            assert_eq!(short(value), text);
         }
     }
 
     #[test]
-    fn ratios() {
+    fn the_table_has_its_cells_and_its_gaps() {
         let mut figures = Figures::default();
-        for (row, column, by, least) in TARGETS {
-            figures.add(row, super::super::rows::MIB_S, VPOOL, (2.0 * least).into());
-            if row != by || *column != VPOOL {
-                figures.add(by, super::super::rows::MIB_S, column, 1.0.into());
-            }
+        for value in [10.0, 30.0, 20.0] {
+            figures.add("a row", "IOPS", VPOOL, value);
         }
-        assert_eq!(figures.targets().len(), TARGETS.len());
-        assert!(figures.table().contains("pass"));
+        figures.add("a row", "IOPS", QEMU_NONE, 40.0);
+        figures.absent("a column", "its program is missing");
+        figures.absent("a column", "said already");
+        let table = figures.table(&[]);
+        assert!(table.contains("20.0 [10.0 30.0]"), "{table}");
+        assert!(table.contains(QEMU_NONE), "{table}");
+        assert!(
+            table.contains("a column: its program is missing"),
+            "{table}"
+        );
+        assert!(!table.contains("said already"), "{table}");
+        let json = figures.json(&[]);
+        assert_eq!(json["rows"][0]["columns"][VPOOL]["median"], 20.0);
+        assert_eq!(json["rows"][0]["columns"][VPOOL]["samples"][1], 30.0);
     }
 }

@@ -1,6 +1,7 @@
-//! vPool and those that it is measured against, each with one disk behind an NBD socket.
+//! vPool and those that it is measured against, each with one disk.
 //!
-//! Owns: starting, bringing to rest and ending them. Does not own: what they are asked.
+//! Owns: starting, bringing to rest and ending them. Does not own: what they are asked, how
+//! vPool is started (`rig`).
 
 use std::fs::{self, File};
 use std::io;
@@ -9,81 +10,64 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use tempfile::TempDir;
 
-use super::Options;
-use crate::daemon::{Daemon, Flags, Usage, World};
+use super::columns::{NBDKIT, QEMU_NONE, QEMU_WRITEBACK, RBD};
+use super::figures::Figures;
+use super::fio::Disk;
+use super::rig::{Place, Rig, Servers, flags};
+use super::{Options, store};
 use crate::nbd::Door;
-
-/// vPool's column.
-pub(super) const VPOOL: &str = "vPool fs";
-/// A raw file with direct I/O: the SSD as it is.
-pub(super) const QEMU_NONE: &str = "qemu-nbd none";
-/// A raw file through the page cache.
-pub(super) const QEMU_WRITEBACK: &str = "qemu-nbd writeback";
-/// Memory: what the protocol and this machine can do.
-pub(super) const NBDKIT: &str = "nbdkit memory";
 
 const START_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// The caches of vPool in all rows: the memory of the default, and an SSD cache that leaves
-/// the machine some space.
-pub(super) fn flags() -> Flags {
-    Flags {
-        journal: "16G".to_owned(),
-        memory: "1G".to_owned(),
-        cache: "4G".to_owned(),
-        log: "warn".to_owned(),
-    }
-}
+/// vPool's disk.
+const DISK: &str = "bench";
 
-/// A column of the table.
+/// The image on the OSD.
+const IMAGE: &str = "bench";
+
+/// Who stands in a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// `vpoold dev` on a directory.
-    Vpool,
+    /// vPool on this store.
+    Vpool(Place),
     /// `qemu-nbd` with this `--cache`.
     Qemu(&'static str),
     /// `nbdkit memory`.
     Nbdkit,
-}
-
-/// The columns.
-pub(super) fn kinds(all: bool) -> Vec<Kind> {
-    let mut kinds = vec![Kind::Vpool, Kind::Qemu("none"), Kind::Nbdkit];
-    if all {
-        kinds.insert(2, Kind::Qemu("writeback"));
-    }
-    kinds
+    /// An RBD image of the cluster that the gateway stands on.
+    Rbd,
 }
 
 impl Kind {
     /// The column's head.
-    pub(super) fn name(self) -> &'static str {
+    pub(super) fn column(self) -> &'static str {
         match self {
-            Kind::Vpool => VPOOL,
+            Kind::Vpool(place) => place.column(),
             Kind::Qemu("none") => QEMU_NONE,
             Kind::Qemu(_) => QEMU_WRITEBACK,
             Kind::Nbdkit => NBDKIT,
+            Kind::Rbd => RBD,
         }
     }
 
     /// Whether the bench goes on without it.
     pub(super) fn is_optional(self) -> bool {
-        self != Kind::Vpool
+        !matches!(self, Kind::Vpool(_))
     }
 }
 
 /// One of them, running.
 #[derive(Debug)]
-pub(super) struct Peer {
+pub(super) struct Peer<'a> {
     kind: Kind,
-    door: Door,
-    // In this order: the processes end before their directories go.
-    daemon: Option<Daemon>,
+    disk: Disk,
+    rig: Option<Rig<'a>>,
+    // In this order: the process ends before its directories go.
     _process: Option<Process>,
-    world: Option<World>,
+    _sockets: Option<TempDir>,
     place: Option<TempDir>,
 }
 
@@ -99,79 +83,60 @@ impl Drop for Process {
     }
 }
 
-impl Peer {
+impl<'a> Peer<'a> {
     /// Starts it with an empty disk.
-    pub(super) fn start(kind: Kind, options: &Options) -> anyhow::Result<Peer> {
-        let size = format!("{}M", options.disk_mib);
-        if kind == Kind::Vpool {
-            let world = World::below(&options.directory, "burst")?;
-            let daemon = world.start(&flags())?;
-            world.vpool(&["disk", "create", "bench", "--size", &size])?;
-            return Ok(Peer {
-                kind,
-                door: world.door("bench"),
-                daemon: Some(daemon),
-                _process: None,
-                world: Some(world),
-                place: None,
-            });
+    pub(super) fn start(
+        kind: Kind,
+        options: &'a Options,
+        servers: Option<&'a Servers>,
+    ) -> anyhow::Result<Peer<'a>> {
+        match kind {
+            Kind::Vpool(place) => {
+                let rig = Rig::start(options, servers, place, flags())?;
+                rig.create(DISK, options.disk_mib)?;
+                Ok(Peer {
+                    kind,
+                    disk: rig.disk(DISK),
+                    rig: Some(rig),
+                    _process: None,
+                    _sockets: None,
+                    place: None,
+                })
+            }
+            Kind::Qemu(_) | Kind::Nbdkit => nbd_server(kind, options),
+            Kind::Rbd => {
+                let servers = servers.context("the servers are started for this peer")?;
+                Ok(Peer {
+                    kind,
+                    disk: rbd(options, servers)?,
+                    rig: None,
+                    _process: None,
+                    _sockets: None,
+                    place: None,
+                })
+            }
         }
-        fs::create_dir_all(&options.directory).context("make the directory")?;
-        let place = tempfile::tempdir_in(&options.directory).context("make a directory")?;
-        // Sockets have short names, wherever the directory is: the process runs in it.
-        let door = Door {
-            socket: place.path().join("s"),
-            export: String::new(),
-        };
-        let mut command = match kind {
-            Kind::Qemu(cache) => {
-                let disk = File::create(place.path().join("disk")).context("make a disk")?;
-                disk.set_len(options.disk_mib << 20)
-                    .context("make a disk")?;
-                let mut command = Command::new("qemu-nbd");
-                let cache = format!("--cache={cache}");
-                command.args(["-f", "raw", "--aio=io_uring", &cache]);
-                command.args(["--persistent", "--shared=64", "-k"]);
-                command.arg(&door.socket).arg("disk");
-                command
-            }
-            _ => {
-                let mut command = Command::new("nbdkit");
-                command.args(["-f", "-U", "s", "memory", &size]);
-                command
-            }
-        };
-        command.current_dir(place.path()).stdin(Stdio::null());
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        let process = command
-            .spawn()
-            .with_context(|| format!("start {}", kind.name()))?;
-        let mut process = Process(process);
-        listens(&mut process.0, &door.socket)?;
-        Ok(Peer {
-            kind,
-            door,
-            daemon: None,
-            _process: Some(process),
-            world: None,
-            place: Some(place),
-        })
     }
 
     /// The column's head.
-    pub(super) fn name(&self) -> &'static str {
-        self.kind.name()
+    pub(super) fn column(&self) -> &'static str {
+        self.kind.column()
     }
 
     /// Its disk.
-    pub(super) fn door(&self) -> &Door {
-        &self.door
+    pub(super) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// What is behind it, if it is vPool.
+    pub(super) fn rig(&self) -> Option<&Rig<'a>> {
+        self.rig.as_ref()
     }
 
     /// Ends what it still does in the background.
     pub(super) fn settle(&self) -> anyhow::Result<()> {
-        if let Some(world) = &self.world {
-            world.vpool(&["disk", "sync", "bench"])?;
+        if let Some(rig) = &self.rig {
+            rig.sync()?;
         }
         if let (Kind::Qemu(_), Some(place)) = (self.kind, &self.place) {
             let disk = File::open(place.path().join("disk")).context("open the disk")?;
@@ -180,10 +145,109 @@ impl Peer {
         Ok(())
     }
 
-    /// What vPool has used.
-    pub(super) fn usage(&self) -> anyhow::Result<Option<Usage>> {
-        self.daemon.as_ref().map(Daemon::usage).transpose()
+    /// Drops what the page cache has of its disk; `false` where that is nothing it could
+    /// be read from again.
+    pub(super) fn evict(&self) -> anyhow::Result<bool> {
+        match (self.kind, &self.place) {
+            (Kind::Qemu(_), Some(place)) => {
+                store::evict(place.path())?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
     }
+
+    /// Ends it.
+    pub(super) fn finish(self, figures: &mut Figures) -> anyhow::Result<()> {
+        self.rig.map_or(Ok(()), |rig| rig.finish(figures))
+    }
+}
+
+fn nbd_server<'a>(kind: Kind, options: &Options) -> anyhow::Result<Peer<'a>> {
+    fs::create_dir_all(&options.directory).context("make the directory")?;
+    let place = tempfile::tempdir_in(&options.directory).context("make a directory")?;
+    // The path of a socket has 107 bytes at most: the process runs in the directory, and
+    // listens below another one.
+    let sockets = tempfile::tempdir().context("make a directory for a socket")?;
+    let door = Door {
+        socket: sockets.path().join("s"),
+        export: String::new(),
+    };
+    let mut command = match kind {
+        Kind::Qemu(cache) => {
+            let disk = File::create(place.path().join("disk")).context("make a disk")?;
+            disk.set_len(options.disk_mib << 20)
+                .context("make a disk")?;
+            let mut command = Command::new("qemu-nbd");
+            let cache = format!("--cache={cache}");
+            command.args(["-f", "raw", "--aio=io_uring", &cache]);
+            command.args(["--persistent", "--shared=64", "-k"]);
+            command.arg(&door.socket).arg("disk");
+            command
+        }
+        _ => {
+            let mut command = Command::new("nbdkit");
+            command.args(["-f", "-U"]).arg(&door.socket);
+            command.args(["memory", &format!("{}M", options.disk_mib)]);
+            command
+        }
+    };
+    command.current_dir(place.path()).stdin(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let process = command
+        .spawn()
+        .with_context(|| format!("start {}", kind.column()))?;
+    let mut process = Process(process);
+    listens(&mut process.0, &door.socket)?;
+    Ok(Peer {
+        kind,
+        disk: Disk::Nbd(door),
+        rig: None,
+        _process: Some(process),
+        _sockets: Some(sockets),
+        place: Some(place),
+    })
+}
+
+/// Makes an image anew, with the client's cache off.
+fn rbd(options: &Options, servers: &Servers) -> anyhow::Result<Disk> {
+    let conf = servers.conf()?;
+    let text = fs::read_to_string(&conf).context("read the cluster's configuration")?;
+    let (on, off) = ("rbd_cache = true", "rbd_cache = false");
+    ensure!(
+        text.contains(on) || text.contains(off),
+        "the cluster's configuration does not set the cache of RBD"
+    );
+    let ours = conf.with_file_name("rbd.conf");
+    fs::write(&ours, text.replace(on, off)).context("write a configuration")?;
+    let ceph = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program)
+            .arg("-c")
+            .arg(&ours)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("start {program}"))?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{program} {arguments:?}: {errors}");
+        String::from_utf8(output.stdout).context("it writes UTF-8")
+    };
+    let size = format!("{}M", options.disk_mib);
+    if !ceph("ceph", &["osd", "pool", "ls"])?
+        .lines()
+        .any(|pool| pool == "rbd")
+    {
+        ceph("ceph", &["osd", "pool", "create", "rbd", "16"])?;
+        ceph("rbd", &["pool", "init", "rbd"])?;
+    }
+    if ceph("rbd", &["ls"])?.lines().any(|image| image == IMAGE) {
+        ceph("rbd", &["rm", "--no-progress", IMAGE])?;
+    }
+    ceph("rbd", &["create", IMAGE, "--size", &size])?;
+    Ok(Disk::Rbd {
+        conf: ours,
+        image: IMAGE,
+    })
 }
 
 /// Waits until somebody listens.

@@ -1,9 +1,11 @@
 //! What the store under vPool can do by itself.
 //!
-//! Owns: PUTs and GETs of objects as large as segments, dropping files from the page cache.
-//! Does not own: the store (`vpool-object`), which is the very one that the daemon uses.
+//! Owns: PUTs and GETs of objects as large as segments, what files take on the disk, dropping
+//! them from the page cache. Does not own: the stores and clients (`vpool-object`, `vpool-s3`),
+//! which are the very ones that the daemon uses.
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,57 +18,89 @@ use rustix::fs::{Advice, fadvise};
 use tokio::task::JoinSet;
 use vpool_object::fs::{DirectoryOptions, DirectoryStore};
 use vpool_object::{Key, ObjectStore};
+use vpool_s3::{S3Config, S3Store};
 
-use super::{OBJECT_BYTES, Options};
+use super::figures::Figures;
+use super::rig::Servers;
+use super::{Options, columns, rows};
 
-/// Requests in flight.
+/// Objects are of the size of a segment.
+const OBJECT_BYTES: usize = 16 << 20;
+
+/// Requests in flight: as many as a pool has uploads.
 const PARALLEL: u64 = 8;
 
 /// MiB per second.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rates {
-    /// Of PUTs, each durable.
-    pub(super) put: f64,
-    /// Of GETs of what is not in the page cache.
-    pub(super) get: f64,
+struct Rates {
+    put: f64,
+    get: f64,
 }
 
-impl Rates {
-    /// The column of the table.
-    pub(super) const NAME: &'static str = "store";
-}
-
-/// Puts as much as the steady rows write, and gets it.
-pub(super) fn measure(options: &Options) -> anyhow::Result<Rates> {
-    let place = tempfile::tempdir_in(&options.directory).context("a directory for objects")?;
-    let objects = ((2 * options.journal_mib) << 20) / u64::try_from(OBJECT_BYTES)?;
-    let mut body = vec![0; OBJECT_BYTES];
-    ChaCha8Rng::seed_from_u64(1).fill_bytes(&mut body);
-    let body = Bytes::from(body);
+/// Puts as much as the journal's share, and gets it; both go into the table.
+pub(super) fn measure(
+    options: &Options,
+    servers: Option<&Servers>,
+    figures: &mut Figures,
+) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("start threads")?;
-    runtime.block_on(async {
-        let store = DirectoryStore::create(place.path(), DirectoryOptions::new("bench")).await?;
-        let store = Arc::new(store);
-        let put = timed(objects, |key| {
-            let (store, body) = (store.clone(), body.clone());
-            async move { Ok(store.put(&key, body).await?) }
-        })
-        .await?;
-        evict(place.path())?;
-        let get = timed(objects, |key| {
-            let store = store.clone();
-            async move {
-                let bytes = store.get(&key).await?;
-                ensure!(bytes.len() == OBJECT_BYTES, "a short object");
-                Ok(())
-            }
-        })
-        .await?;
-        Ok(Rates { put, get })
+    let mut add = |column, rates: Rates| {
+        figures.add(rows::PUT, rows::MIB_S, column, rates.put);
+        figures.add(rows::GET, rows::MIB_S, column, rates.get);
+    };
+    let place = tempfile::tempdir_in(&options.directory).context("a directory for objects")?;
+    let options_of_fs = DirectoryOptions::new("bench");
+    let store = runtime.block_on(DirectoryStore::create(place.path(), options_of_fs))?;
+    let objects = (options.journal_mib << 20) / u64::try_from(OBJECT_BYTES)?;
+    let evict_all = || evict(place.path());
+    add(
+        columns::STORE,
+        runtime.block_on(rates(store, objects, evict_all))?,
+    );
+    drop(place);
+    if let Some(servers) = servers {
+        let bucket = servers.bucket()?;
+        let url = format!("{}/{bucket}", servers.ceph().endpoint);
+        let config = S3Config::from_url(&url, servers.ceph().credentials_file())?;
+        // What the gateway's own caches hold they hold for vPool too.
+        let store = S3Store::connect(config)?;
+        add(
+            columns::STORE_RGW,
+            runtime.block_on(rates(store, objects, || Ok(())))?,
+        );
+        servers.remove(&bucket)?;
+    }
+    Ok(())
+}
+
+async fn rates(
+    store: impl ObjectStore + 'static,
+    objects: u64,
+    evict_all: impl Fn() -> anyhow::Result<()>,
+) -> anyhow::Result<Rates> {
+    let mut body = vec![0; OBJECT_BYTES];
+    ChaCha8Rng::seed_from_u64(1).fill_bytes(&mut body);
+    let body = Bytes::from(body);
+    let store = Arc::new(store);
+    let put = timed(objects, |key| {
+        let (store, body) = (store.clone(), body.clone());
+        async move { Ok(store.put(&key, body).await?) }
     })
+    .await?;
+    evict_all()?;
+    let get = timed(objects, |key| {
+        let store = store.clone();
+        async move {
+            let bytes = store.get(&key).await?;
+            ensure!(bytes.len() == OBJECT_BYTES, "a short object");
+            Ok(())
+        }
+    })
+    .await?;
+    Ok(Rates { put, get })
 }
 
 /// Runs a request for each key, some in flight; the answer is MiB per second.
@@ -92,17 +126,73 @@ where
 
 /// Drops what is below a directory from the page cache.
 pub(super) fn evict(directory: &Path) -> anyhow::Result<()> {
+    for_each_file(directory, &mut |path| {
+        let file = File::open(path).context("open an object")?;
+        // Pages that are not written yet would stay.
+        file.sync_all().context("sync an object")?;
+        fadvise(&file, 0, None, Advice::DontNeed).context("evict an object")
+    })
+}
+
+/// What the files below a directory take on the disk, in bytes; only those whose names end
+/// so.
+pub(super) fn allocated(directory: &Path, end: &str) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for_each_file(directory, &mut |path| {
+        if path.to_string_lossy().ends_with(end) {
+            bytes += fs::metadata(path).context("look at a file")?.blocks() * 512;
+        }
+        Ok(())
+    })?;
+    Ok(bytes)
+}
+
+/// How long the files below a directory are together.
+pub(super) fn length(directory: &Path) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for_each_file(directory, &mut |path| {
+        bytes += fs::metadata(path).context("look at a file")?.len();
+        Ok(())
+    })?;
+    Ok(bytes)
+}
+
+fn for_each_file(
+    directory: &Path,
+    see: &mut dyn FnMut(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
         let entry = entry?;
         let kind = entry.file_type()?;
         if kind.is_dir() {
-            evict(&entry.path())?;
+            for_each_file(&entry.path(), see)?;
         } else if kind.is_file() {
-            let file = File::open(entry.path()).context("open an object")?;
-            // Pages that are not written yet would stay.
-            file.sync_all().context("sync an object")?;
-            fadvise(&file, 0, None, Advice::DontNeed).context("evict an object")?;
+            see(&entry.path())?;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    //! What files take.
+
+    use super::{allocated, length};
+    use std::fs::File;
+    use std::io::Write;
+
+    #[test]
+    fn files_below_a_directory() {
+        let place = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(place.path().join("a")).expect("a directory");
+        let mut file = File::create(place.path().join("a/b.cache")).expect("a file");
+        file.write_all(&[1; 8192]).expect("space for it");
+        file.set_len(1 << 30).expect("a hole");
+        file.sync_all().expect("written");
+        std::fs::write(place.path().join("c"), [1; 10]).expect("a file");
+        let taken = allocated(place.path(), ".cache").expect("it can be read");
+        assert!((8192..1 << 20).contains(&taken), "{taken}");
+        let long = length(place.path()).expect("it can be read");
+        assert_eq!(long, (1 << 30) + 10);
+    }
 }

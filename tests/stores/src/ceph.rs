@@ -27,6 +27,9 @@ const SWIFT_KEY: &str = "vpool-test-swift";
 /// The gateway's, the monitor's, and the gateway's with TLS.
 const PORTS: u16 = 3;
 
+/// More than any test writes.
+const SPACE_GIB: u32 = 8;
+
 /// A port may be lost between its choice and its use.
 const START_ATTEMPTS_MAX: usize = 3;
 
@@ -61,6 +64,7 @@ pub struct CephRgw {
     /// That user's secret key.
     pub secret_key: String,
     port: u16,
+    space_gib: u32,
     dir: PathBuf,
     watcher: Option<Child>,
     swift: Mutex<Option<SwiftSession>>,
@@ -115,9 +119,14 @@ impl CephRgw {
 
     /// Starts a cluster of a kind, in a new directory and on free ports.
     pub fn start_on(kind: Kind) -> anyhow::Result<CephRgw> {
+        Self::start_with(kind, SPACE_GIB)
+    }
+
+    /// The same, with so much space; it is taken when it is used.
+    pub fn start_with(kind: Kind, space_gib: u32) -> anyhow::Result<CephRgw> {
         let mut attempt = 1;
         loop {
-            match Self::attempt(kind) {
+            match Self::attempt(kind, space_gib) {
                 Err(error) if attempt < START_ATTEMPTS_MAX && installed() => {
                     attempt += 1;
                     drop(error);
@@ -127,7 +136,7 @@ impl CephRgw {
         }
     }
 
-    fn attempt(kind: Kind) -> anyhow::Result<CephRgw> {
+    fn attempt(kind: Kind, space_gib: u32) -> anyhow::Result<CephRgw> {
         let port = port::free(PORTS)?;
         let dir = tempfile::Builder::new()
             .prefix("vpool-ceph-")
@@ -141,6 +150,7 @@ impl CephRgw {
             access_key: ACCESS_KEY.to_owned(),
             secret_key: SECRET_KEY.to_owned(),
             port,
+            space_gib,
             watcher: Some(watch(&dir)?),
             dir,
             swift: Mutex::new(None),
@@ -228,6 +238,7 @@ impl CephRgw {
             .args(command)
             .arg(&self.dir)
             .args(rest)
+            .env("SIZE_GIB", self.space_gib.to_string())
             .stdin(Stdio::null())
             .output()
             .with_context(|| format!("running {SCRIPT_NAME}"))?;
