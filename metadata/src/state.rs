@@ -305,9 +305,18 @@ impl State {
     }
 
     /// Each disk is judged after those before it: no two may have one name.
+    /// A newer generation of a pool that is there takes its place: what the bucket has goes.
     fn adopt_pool(&self, pool: &PoolEntry, disks: &[AdoptedDisk]) -> Result<Vec<Change>> {
-        let mut changes: Vec<Change> = self.create_pool(pool)?.into_iter().collect();
         let mut then = self.clone();
+        let mut changes = Vec::new();
+        match self.pools.get(&pool.id) {
+            Some(old) if old.generation < pool.generation => {
+                let of_old = self.disks.values().filter(|disk| disk.pool == pool.id);
+                changes.extend(of_old.map(|disk| Change::Gone(disk.id)));
+                changes.extend(self.update_pool(pool)?);
+            }
+            _ => changes.extend(self.create_pool(pool)?),
+        }
         then.commit(changes.iter().cloned());
         for disk in disks {
             if disk.entry.pool != pool.id {

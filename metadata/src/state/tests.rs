@@ -348,7 +348,21 @@ fn a_loss_is_owed_until_it_is_told() {
     many.apply(&Command::Owe(DiskId(1), true)).unwrap();
     assert_eq!(owed(&many), ["", "*"]);
     many.apply(&told("77")).unwrap();
+    assert_eq!(owed(&many), ["", "*"], "it was not told to the others");
+    many.apply(&close(end(10, 1, 4))).unwrap();
     assert_eq!(owed(&many), [""]);
+    // However many power cuts: what is owed stays within bounds.
+    let mut cuts = check(&[(bump(0, 10), Epoch(1)), (seal(1, &[]), Done)]);
+    for cut in 0..4 {
+        for number in 0..200 {
+            cuts.apply(&attached(&format!("{cut}-{number}"))).unwrap();
+        }
+        cuts.apply(&Command::Owe(DiskId(1), false)).unwrap();
+        cuts.apply(&bump(cut + 1, 11 + u128::from(cut))).unwrap();
+        cuts.apply(&seal(cut + 2, &[])).unwrap();
+        cuts.check().unwrap();
+    }
+    assert_eq!(owed(&cuts), ["*"]);
 }
 
 #[test]

@@ -5,8 +5,8 @@
 //! As with the journal's space every pool has a guaranteed part and borrows the rest: a pool whose
 //! store is dead fills its part, and no other pool notices (P8).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub struct DirtyMemory {
     bytes_max: u64,
-    pools: Mutex<Vec<Arc<PoolPart>>>,
+    pools: Mutex<Vec<Weak<PoolPart>>>,
 }
 
 #[derive(Debug)]
@@ -56,7 +56,10 @@ impl DirtyMemory {
             wants: AtomicBool::new(false),
             room,
         });
-        self.pools.lock().push(part.clone());
+        let mut pools = self.pools.lock();
+        pools.retain(|part| part.strong_count() > 0);
+        pools.push(Arc::downgrade(&part));
+        drop(pools);
         PoolDirty {
             memory: self.clone(),
             part,
@@ -68,8 +71,10 @@ impl PoolDirty {
     /// How many bytes the pool may use now: its guarantee, or what no other needs.
     fn allowed(&self) -> u64 {
         let pools = self.memory.pools.lock();
-        let guaranteed = self.memory.bytes_max / 2 / pools.len().max(1) as u64;
-        let others = pools.iter().filter(|part| !Arc::ptr_eq(part, &self.part));
+        let there: Vec<Arc<PoolPart>> = pools.iter().filter_map(Weak::upgrade).collect();
+        drop(pools);
+        let guaranteed = self.memory.bytes_max / 2 / there.len().max(1) as u64;
+        let others = there.iter().filter(|part| !Arc::ptr_eq(part, &self.part));
         let reserved: u64 = others
             .map(|part| part.used.load(Ordering::Relaxed).max(guaranteed))
             .sum();
@@ -107,17 +112,38 @@ impl PoolDirty {
 }
 
 impl DiskDirty {
+    /// Whether a writer of this disk has to wait: as [`PoolDirty::refuses`], and one disk that
+    /// cannot ship does not take all.
+    pub fn refuses(&self) -> bool {
+        let is_large = || self.bytes.load(Ordering::SeqCst) >= self.pool.allowed() / 4 * 3;
+        if self.pool.refuses() {
+            return true;
+        }
+        if !is_large() {
+            return false;
+        }
+        self.pool.part.wants.store(true, Ordering::SeqCst);
+        is_large()
+    }
+
     /// The disk takes `bytes` now. To be called under the lock under which they were counted.
     pub fn set(&self, bytes: u64) {
         let used = &self.pool.part.used;
-        let before = self.bytes.swap(bytes, Ordering::Relaxed);
+        let before = self.bytes.swap(bytes, Ordering::SeqCst);
         if bytes >= before {
             used.fetch_add(bytes - before, Ordering::SeqCst);
             return;
         }
         used.fetch_sub(before - bytes, Ordering::SeqCst);
         // What one pool gives back another may borrow.
-        for part in self.pool.memory.pools.lock().iter() {
+        for part in self
+            .pool
+            .memory
+            .pools
+            .lock()
+            .iter()
+            .filter_map(Weak::upgrade)
+        {
             if part.wants.swap(false, Ordering::SeqCst) {
                 part.room.notify_waiters();
             }

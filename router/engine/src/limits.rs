@@ -57,6 +57,16 @@ pub const ZERO_WRITE_BYTES: usize = 1 << 20;
 /// Payload blocks in one group at most; the descriptor's room for checksums bounds it too.
 pub const GROUP_PAYLOAD_BLOCKS: u32 = 256;
 
+/// Segments of data in memory at most, from their cut until the store has them (some 200 MiB);
+/// several pools divide them.
+pub const IMAGES_MAX: usize = 12;
+
+/// A pool has at least so many of them.
+pub const IMAGES_MIN: usize = 3;
+
+/// A cut that finds no place for its segment in memory is tried again after this time.
+pub const IMAGE_RETRY: Duration = Duration::from_millis(100);
+
 /// What has been appended in one place is written out to the device from this size on.
 pub const WRITEOUT_BYTES: u64 = 1 << 20;
 

@@ -32,6 +32,12 @@ pub fn check(what: &str, name: &str) -> Result<()> {
     }
 }
 
+/// A name with something behind it, cut where it would be too long.
+pub fn with_suffix(name: &str, suffix: &str) -> String {
+    let keep = name.floor_char_boundary(NAME_BYTES_MAX.saturating_sub(suffix.len()));
+    format!("{}{suffix}", &name[..keep])
+}
+
 /// Splits `[POOL:]NAME`.
 pub fn split(name: &str) -> (Option<&str>, &str) {
     match name.split_once(':') {

@@ -47,6 +47,8 @@ pub struct PoolParts {
     pub node_bytes: usize,
     /// The memory for what is not in the map yet.
     pub dirty: PoolDirty,
+    /// Segments in memory at most.
+    pub images_max: usize,
     /// Sizes and times.
     pub tuning: Tuning,
 }
@@ -69,6 +71,7 @@ pub struct Pool {
     claim_checked: tokio::sync::Mutex<Option<tokio::time::Instant>>,
     upload_slots: Semaphore,
     pack_slots: Semaphore,
+    image_slots: Arc<Semaphore>,
     merge_slots: Semaphore,
     read_ahead_slots: Arc<Semaphore>,
 }
@@ -105,6 +108,7 @@ impl Pool {
             claim_checked: tokio::sync::Mutex::new(None),
             upload_slots: Semaphore::new(8),
             pack_slots: Semaphore::new(2),
+            image_slots: Arc::new(Semaphore::new(parts.images_max)),
             merge_slots: Semaphore::new(2),
             read_ahead_slots: Arc::new(Semaphore::new(8)),
         })
@@ -183,6 +187,11 @@ impl Pool {
     /// One for each cut in memory.
     pub fn pack_slots(&self) -> &Semaphore {
         &self.pack_slots
+    }
+
+    /// One for each segment in memory, from its cut until the store has it.
+    pub fn image_slots(&self) -> &Arc<Semaphore> {
+        &self.image_slots
     }
 
     /// One for each merge.

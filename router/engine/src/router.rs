@@ -308,37 +308,34 @@ impl Router {
         self.closing.store(true, Ordering::Release);
         let _changes = self.changes.lock().await;
         let pools: Vec<Arc<OpenPool>> = self.pools.read().values().cloned().collect();
-        let mut closing = Vec::new();
-        for open in &pools {
-            let slots: Vec<Arc<Slot>> = open.disks.read().values().cloned().collect();
-            for slot in slots {
-                closing.push(async move {
-                    // Held until it is closed: nobody opens it a second time meanwhile.
-                    let mut opened = slot.opened.lock().await;
-                    match opened.take() {
-                        Some(disk) => disk.close(limit).await.map(|_| ()),
-                        None => Ok(()),
-                    }
-                });
-            }
-        }
-        let closed: Result<()> = futures::future::join_all(closing)
-            .await
-            .into_iter()
-            .collect();
-        for open in &pools {
-            open.pool.chunks().cache().close().await;
-            if closed.is_ok() {
-                let journal = open.pool.journal().clone();
-                self.parts
-                    .host
-                    .blocking
-                    .run(move || journal.close())
-                    .await?;
-            }
-        }
-        closed
+        let closed = futures::future::join_all(pools.iter().map(|open| close_pool(open, limit)));
+        closed.await.into_iter().collect()
     }
+}
+
+/// Closes a pool's disks, its cache, and its journal if all that was acknowledged is durable.
+async fn close_pool(open: &OpenPool, limit: Duration) -> Result<()> {
+    let slots: Vec<Arc<Slot>> = open.disks.read().values().cloned().collect();
+    let mut closing = Vec::new();
+    for slot in slots {
+        closing.push(async move {
+            // Held until it is closed: nobody opens it a second time meanwhile.
+            let mut opened = slot.opened.lock().await;
+            match opened.take() {
+                Some(disk) => disk.close(limit).await.map(|_| ()),
+                None => Ok(()),
+            }
+        });
+    }
+    let closed: Result<()> = futures::future::join_all(closing)
+        .await
+        .into_iter()
+        .collect();
+    open.pool.chunks().cache().close().await;
+    closed?;
+    let journal = open.pool.journal().clone();
+    let blocking = &open.pool.host().blocking;
+    blocking.run(move || journal.close()).await
 }
 
 #[async_trait]

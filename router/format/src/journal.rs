@@ -24,7 +24,7 @@ mod tests;
 pub use crate::BLOCK_BYTES;
 pub use crate::checksum::crc32c;
 pub use control::{Frontier, REMOTE_MACHINE_BYTES_MAX, RemoteClient};
-pub use extent::ExtentHeader;
+pub use extent::{ExtentHeader, READY_MARK, is_ready_mark};
 pub use group::{
     GROUP_PAYLOAD_BLOCKS_MAX, GROUP_RECORDS_MAX, GroupHeader, RecordHeader, RecordKind, fits,
 };

@@ -19,6 +19,8 @@ use std::time::Duration;
 use vpool_commit::{Retired, SlotPin};
 
 use super::file::{Journal, SlotIndex, Taken};
+use vpool_format::journal::READY_MARK;
+
 use crate::error::io as io_error;
 use crate::limits;
 
@@ -31,6 +33,17 @@ pub(super) struct Extents {
     /// On their way from ready to absent.
     pub(super) leaving: u32,
     pub(super) preparing: bool,
+    pub(super) look_again: bool,
+}
+
+/// What [`Journal::prepare`] does next.
+enum Next {
+    Make(Vec<SlotIndex>),
+    /// For somebody who needs more, or for a quiet time.
+    Wait,
+    Nothing,
+    /// Somebody has found no room since the last look.
+    Again,
 }
 
 impl Extents {
@@ -67,31 +80,65 @@ impl Journal {
     }
 
     /// Asks the disks that hold extents, or memory, to ship and to give back what they do not need.
-    pub fn ask_for_extents(&self) {
-        let now = self.host().clock.boot_ns();
-        let asked = self.asked_ns.swap(now, Ordering::AcqRel);
-        // Many writers may find no room at once.
-        if now.saturating_sub(asked) < limits::PRESSURE_NS {
-            self.asked_ns.store(asked, Ordering::Release);
+    /// Many writers may find no room at once: who asks too soon is heard a little later.
+    pub fn ask_for_extents(self: &Arc<Self>) {
+        if self.asking.swap(true, Ordering::AcqRel) {
             return;
         }
-        self.pressure().notify_waiters();
+        let asked = self.asked_ns.load(Ordering::Acquire);
+        let now = self.host().clock.boot_ns();
+        let wait = (asked + limits::PRESSURE_NS).saturating_sub(now);
+        let journal = self.clone();
+        let ask = move || {
+            let now = journal.host().clock.boot_ns();
+            journal.asked_ns.store(now, Ordering::Release);
+            // First: who finds no room from here on asks anew.
+            journal.asking.store(false, Ordering::Release);
+            journal.pressure().notify_waiters();
+        };
+        if wait == 0 || asked == 0 {
+            return ask();
+        }
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_nanos(wait)).await;
+            ask();
+        });
+    }
+
+    /// The pool is open: extents are made ready and lent from here on. (Not before: an opening
+    /// that fails leaves nobody behind who writes into the file.)
+    pub fn start(self: &Arc<Self>) {
+        self.started.store(true, Ordering::Release);
+        self.make_room();
     }
 
     /// Has more extents made ready if there should be, and lent ones given back if another pool
     /// wants them.
     pub fn make_room(self: &Arc<Self>) {
+        if !self.started.load(Ordering::Acquire) {
+            return;
+        }
+        self.lend_back();
         let mut state = self.state.lock();
         self.reap(&mut state);
-        let leaving = self.choose_to_release(&mut state);
         let short = state.ready.len() < self.ready_wanted(&state);
         let idle = state.ready.len() < self.ready_at_rest();
-        if (short || idle) && leaving.is_empty() && !state.preparing {
-            state.preparing = true;
+        let prepare = (short || idle) && !state.preparing;
+        // Whoever makes extents ready may just have found nothing to do: it is to look again.
+        state.look_again = short && state.preparing;
+        state.preparing |= prepare;
+        drop(state);
+        if prepare {
             let journal = self.clone();
             tokio::spawn(async move { journal.prepare().await });
+        } else if short {
+            self.more.notify_one();
         }
-        drop(state);
+    }
+
+    /// Gives back what was borrowed and is not in use, if another pool wants it.
+    pub(super) fn lend_back(self: &Arc<Self>) {
+        let leaving = self.choose_to_release(&mut self.state.lock());
         if !leaving.is_empty() {
             let journal = self.clone();
             tokio::spawn(async move { journal.release(leaving).await });
@@ -111,8 +158,8 @@ impl Journal {
         self.reap(&mut state);
         drop(state);
         self.room().notify_waiters();
-        if self.shares.others_want(self.share) {
-            self.make_room();
+        if self.started.load(Ordering::Acquire) {
+            self.lend_back();
         }
     }
 
@@ -154,7 +201,6 @@ impl Journal {
             state.absent.extend(slots);
         }
         self.shares.give_back(self.share, count);
-        self.make_room();
     }
 
     /// Keeps an extent from being used again while a reader is at it. Only for a caller that
@@ -173,25 +219,24 @@ impl Journal {
     async fn prepare(self: Arc<Self>) {
         let mut written = self.written_bytes();
         loop {
-            let batch = self.choose_to_prepare(true);
-            if batch.is_empty() {
-                // Nobody needs more now. While nobody writes, more are made for the next burst.
-                if self.state.lock().ready.len() >= self.ready_at_rest() {
-                    break;
-                }
-                tokio::time::sleep(limits::REST_PAUSE).await;
-                let now = self.written_bytes();
-                if std::mem::replace(&mut written, now) != now {
+            let now = self.written_bytes();
+            let idle = std::mem::replace(&mut written, now) == now;
+            let next = self.next_to_prepare(idle);
+            // Outside our own locks: the others' are taken in there.
+            self.shares.poke_borrowers(self.share);
+            let batch = match next {
+                Next::Make(batch) => batch,
+                Next::Nothing => return,
+                Next::Again => continue,
+                Next::Wait => {
+                    tokio::select! {
+                        biased;
+                        () = self.more.notified() => {}
+                        () = tokio::time::sleep(limits::REST_PAUSE) => {}
+                    }
                     continue;
                 }
-            }
-            let batch = match batch.is_empty() {
-                true => self.choose_to_prepare(false),
-                false => batch,
             };
-            if batch.is_empty() {
-                break;
-            }
             let journal = self.clone();
             let slots = batch.clone();
             let zeroed = self.host().blocking.run(move || journal.zero(&slots)).await;
@@ -211,6 +256,9 @@ impl Journal {
                     self.shares.give_back(self.share, count);
                     tracing::warn!(journal = %self.path.display(), %error,
                         "the journal cannot grow; writers wait for space in it");
+                    // The SSD is full: what others have borrowed would help.
+                    self.shares.want(self.share);
+                    self.shares.poke_borrowers(self.share);
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     self.state.lock().preparing = false;
                     self.room().notify_waiters();
@@ -218,7 +266,30 @@ impl Journal {
                 }
             }
         }
-        self.state.lock().preparing = false;
+    }
+
+    /// What is to be made ready next. `idle`: nobody has written of late, so more are made for
+    /// the next burst.
+    fn next_to_prepare(&self, idle: bool) -> Next {
+        let mut state = self.state.lock();
+        self.reap(&mut state);
+        let wanted = self.ready_wanted(&state);
+        let mut batch = self.choose_to_prepare(&mut state, wanted);
+        if batch.is_empty() && state.ready.len() < self.ready_at_rest() {
+            if !idle {
+                return Next::Wait;
+            }
+            batch = self.choose_to_prepare(&mut state, self.ready_at_rest());
+        }
+        if batch.is_empty() {
+            if std::mem::take(&mut state.look_again) {
+                return Next::Again;
+            }
+            // Under the lock under which nothing was found to do: who needs more starts anew.
+            state.preparing = false;
+            return Next::Nothing;
+        }
+        Next::Make(batch)
     }
 
     /// How many extents should be ready: as many as are in use, within bounds.
@@ -249,13 +320,7 @@ impl Journal {
         ready * (self.extent_bytes - self.extent_bytes / 16) > bytes
     }
 
-    fn choose_to_prepare(&self, in_use: bool) -> Vec<SlotIndex> {
-        let mut state = self.state.lock();
-        self.reap(&mut state);
-        let ahead = match in_use {
-            true => self.ready_wanted(&state),
-            false => self.ready_at_rest(),
-        };
+    fn choose_to_prepare(&self, state: &mut Extents, ahead: usize) -> Vec<SlotIndex> {
         let mut batch = Vec::new();
         while state.ready.len() + batch.len() < ahead && batch.len() < limits::PREPARE_BATCH {
             // Without a single ready extent no frontier could be logged and no space come back: a
@@ -293,6 +358,7 @@ impl Journal {
                 self.file().write_at(&[IoSlice::new(piece)], start + at)?;
                 at += length;
             }
+            self.file().write_at(&[IoSlice::new(&READY_MARK)], start)?;
         }
         Ok(())
     }

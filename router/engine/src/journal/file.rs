@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use vpool_commit::{Committer, Lap, Pins};
 use vpool_format::PoolId;
-use vpool_format::journal::{ExtentHeader, JournalHealth};
+use vpool_format::journal::{ExtentHeader, JournalHealth, is_ready_mark};
 use vpool_host::{File, Host, OpenMode};
 
 use super::extents::Extents;
@@ -77,6 +77,11 @@ pub struct Journal {
     poison: Mutex<Option<String>>,
     room: Arc<Notify>,
     pressure: Notify,
+    /// Wakes who makes extents ready.
+    pub(super) more: Notify,
+    /// The pool is open: extents are made ready and lent from here on.
+    pub(super) started: AtomicBool,
+    pub(super) asking: AtomicBool,
     pub(super) asked_ns: AtomicU64,
     written_bytes: AtomicU64,
     unsynced_bytes: AtomicU64,
@@ -89,6 +94,12 @@ impl fmt::Debug for Journal {
         f.debug_struct("Journal")
             .field("path", &self.path)
             .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.shares.leave(self.share);
     }
 }
 
@@ -118,6 +129,10 @@ impl Journal {
             tracing::error!(journal = %path.display(), %error,
                 "what the last process left could not be made durable; only what is on the device counts");
             loss = Some(Loss::FailedSync);
+            // At once: the kernel tells of it only once, and this opening may come to nothing.
+            state_file
+                .note(JournalHealth::Failed)
+                .map_err(|e| fail("write its state file", &e))?;
         }
         if let Some(dir) = path.parent() {
             host.files
@@ -135,6 +150,7 @@ impl Journal {
         let places_max = shares.extents_max().max(places) + limits::EMERGENCY_EXTENTS;
         let mut known = vec![(Lap(0), false); places_max as usize];
         let mut blocks = [0u8; 2 * limits::BLOCK];
+        let mut absent = 0;
         for slot in 0..places {
             file.read_at(&mut blocks, u64::from(slot) * extent_bytes)
                 .map_err(|e| fail("read an extent's header", &e))?;
@@ -154,8 +170,13 @@ impl Journal {
                         ),
                     ));
                 }
-                // Zeroed and never used, or torn while it was taken: nothing durable is in it.
-                None => state.ready.push_back(slot),
+                // Never used, or torn while it was taken: nothing durable is in it.
+                None if is_ready_mark(&blocks[..limits::BLOCK]) => state.ready.push_back(slot),
+                // Perhaps a hole: it is zeroed anew, so that no write in it finds the SSD full.
+                None => {
+                    state.absent.push(slot);
+                    absent += 1;
+                }
             }
         }
         let room = Arc::new(Notify::new());
@@ -167,30 +188,36 @@ impl Journal {
             // A writer may be waiting for just this extent.
             their_room.notify_waiters();
         });
-        let share = shares.join(places, &room);
-        let journal = Arc::new(Journal {
-            host: host.clone(),
-            pool,
-            path,
-            file,
-            state_file: Arc::new(state_file),
-            loss,
-            shares: shares.clone(),
-            share,
-            extent_bytes,
-            state: Mutex::new(state),
-            pins,
-            freed,
-            commit: Committer::new(),
-            poisoned: AtomicBool::new(false),
-            poison: Mutex::new(None),
-            room,
-            pressure: Notify::new(),
-            asked_ns: AtomicU64::new(0),
-            written_bytes: AtomicU64::new(0),
-            unsynced_bytes: AtomicU64::new(0),
-            written_out: Mutex::new(None),
-            background_sync: AtomicBool::new(false),
+        let share = shares.join(places - absent, &room);
+        let journal = Arc::new_cyclic(|this| {
+            shares.register(share, this.clone());
+            Journal {
+                host: host.clone(),
+                pool,
+                path,
+                file,
+                state_file: Arc::new(state_file),
+                loss,
+                shares: shares.clone(),
+                share,
+                extent_bytes,
+                state: Mutex::new(state),
+                pins,
+                freed,
+                commit: Committer::new(),
+                poisoned: AtomicBool::new(false),
+                poison: Mutex::new(None),
+                room,
+                pressure: Notify::new(),
+                more: Notify::new(),
+                started: AtomicBool::new(false),
+                asking: AtomicBool::new(false),
+                asked_ns: AtomicU64::new(0),
+                written_bytes: AtomicU64::new(0),
+                unsynced_bytes: AtomicU64::new(0),
+                written_out: Mutex::new(None),
+                background_sync: AtomicBool::new(false),
+            }
         });
         Ok((journal, found))
     }

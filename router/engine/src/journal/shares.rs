@@ -4,10 +4,12 @@
 //! back, so that a pool whose store is dead fills its share and no other pool notices (P8).
 //! What is borrowed and not in use goes back when another pool wants it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+use super::file::Journal;
 
 /// Shares that differ by no more count as even.
 const EVEN_EXTENTS: u32 = 4;
@@ -23,10 +25,13 @@ pub struct JournalShares {
 struct Share {
     guaranteed: u32,
     used: u32,
+    gone: bool,
     /// It has asked for more and got nothing.
     wants: bool,
     /// Whom to tell when there is more.
     room: Arc<Notify>,
+    /// Whom to ask for what it has borrowed.
+    journal: Weak<Journal>,
 }
 
 /// A pool's place in the accounting.
@@ -55,15 +60,63 @@ impl JournalShares {
         pools.push(Share {
             guaranteed: 0,
             used,
+            gone: false,
             wants: false,
             room: room.clone(),
+            journal: Weak::new(),
         });
-        let count = u32::try_from(pools.len()).unwrap_or(u32::MAX);
-        let guaranteed = (self.extents_max / 2 / count).max(1);
-        for share in pools.iter_mut() {
-            share.guaranteed = guaranteed;
+        let id = ShareId(pools.len() - 1);
+        self.divide(&mut pools);
+        id
+    }
+
+    /// The journal of a pool: asked when another pool wants what it has borrowed.
+    pub fn register(&self, pool: ShareId, journal: Weak<Journal>) {
+        self.pools.lock()[pool.0].journal = journal;
+    }
+
+    /// A pool is gone, with all that it had.
+    pub fn leave(&self, pool: ShareId) {
+        let mut pools = self.pools.lock();
+        let share = &mut pools[pool.0];
+        (share.gone, share.used, share.wants) = (true, 0, false);
+        self.divide(&mut pools);
+    }
+
+    /// Half of the space is guaranteed, in equal parts.
+    fn divide(&self, pools: &mut [Share]) {
+        let there = pools.iter().filter(|share| !share.gone).count();
+        let there = u32::try_from(there.max(1)).unwrap_or(u32::MAX);
+        for share in pools {
+            share.guaranteed = match share.gone {
+                false => (self.extents_max / 2 / there).max(1),
+                true => 0,
+            };
         }
-        ShareId(pools.len() - 1)
+    }
+
+    /// Asks the pools that have borrowed to give back what they do not use, if this one wants
+    /// it. For a caller that holds no journal's lock.
+    pub fn poke_borrowers(&self, pool: ShareId) {
+        let borrowers: Vec<Arc<Journal>> = {
+            let pools = self.pools.lock();
+            if !pools[pool.0].wants {
+                return;
+            }
+            let others = pools.iter().enumerate().filter(|(at, _)| *at != pool.0);
+            let borrowers = others.filter(|(_, share)| share.used > share.guaranteed);
+            borrowers
+                .filter_map(|(_, share)| share.journal.upgrade())
+                .collect()
+        };
+        for journal in borrowers {
+            journal.lend_back();
+        }
+    }
+
+    /// Notes that a pool finds no space although it may have more.
+    pub fn want(&self, pool: ShareId) {
+        self.pools.lock()[pool.0].wants = true;
     }
 
     /// Takes one extent for a pool, if its guarantee or the common rest has it.
@@ -77,12 +130,11 @@ impl JournalShares {
             .sum();
         let share = &mut pools[pool.0];
         let within_guarantee = share.used < share.guaranteed;
-        share.wants =
-            !within_guarantee && reserved + u64::from(share.used) >= u64::from(self.extents_max);
-        if !share.wants {
-            share.used += 1;
-        }
-        !share.wants
+        // Within its guarantee it takes what others have borrowed, and wants it back.
+        share.wants = reserved + u64::from(share.used) >= u64::from(self.extents_max);
+        let taken = within_guarantee || !share.wants;
+        share.used += u32::from(taken);
+        taken
     }
 
     /// Whether another pool wants more, and has clearly less than this one: a pool that has

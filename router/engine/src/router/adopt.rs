@@ -1,5 +1,6 @@
 //! Adoption: bringing back, from bucket and key alone, every disk that had been shipped.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use vpool_format::bucket::{Claim, Descriptor};
@@ -57,7 +58,21 @@ impl Router {
                 format!("pool {} at {place} is open here already", claim.name),
             ));
         }
-        let found = find_disks(&bucket, &secrets, claim.generation).await?;
+        let known = self.parts.metadata.pools().await?;
+        if let Some(other) = known
+            .iter()
+            .find(|pool| pool.name == pool_name && pool.id != claim.pool)
+        {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "there is a pool {pool_name:?} already ({}): give the adopted one another name",
+                    other.id
+                ),
+            ));
+        }
+        let mut found = find_disks(&bucket, &secrets, claim.generation).await?;
+        keep_names_apart(&mut found);
         let mut newest_ms = claim.created_ms;
         if claim.grid != self.grid && !take_over {
             newest_ms = newest_ms.max(newest_label_ms(&bucket, &secrets, &found).await?);
@@ -127,6 +142,20 @@ impl Router {
         };
         bucket.put_claim(&claim, secrets).await?;
         Ok(claim)
+    }
+}
+
+/// Two disks with one name (a creation that was given up, and its second try) both come back: the
+/// one that was never opened gets its id behind its name.
+fn keep_names_apart(found: &mut [(Descriptor, Newest)]) {
+    let mut names = BTreeSet::new();
+    found.sort_by_key(|(descriptor, newest)| (newest.is_none(), descriptor.disk));
+    for (descriptor, _) in found {
+        if !names.insert(descriptor.name.clone()) {
+            let id = format!(" ({})", descriptor.disk);
+            descriptor.name = name::with_suffix(&descriptor.name, &id);
+            names.insert(descriptor.name.clone());
+        }
     }
 }
 

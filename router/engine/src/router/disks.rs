@@ -58,7 +58,18 @@ impl Router {
             other => other.into(),
         })?;
         if let Err(error) = self.finish_descriptor(&open, &mut entry).await {
-            self.parts.metadata.delete_disk(entry.id).await?;
+            // The descriptor may be there all the same: only with a tombstone is it forgotten.
+            entry.deleting = true;
+            entry.descriptor = 2;
+            // The name is free for another try.
+            entry.name = name::with_suffix(&entry.name, &format!(" ({})", entry.id));
+            self.parts.metadata.update_disk(entry.clone()).await?;
+            let slot = Slot::new(entry.clone(), Vec::new());
+            open.disks.write().insert(entry.id, slot.clone());
+            if let Err(later) = self.finish_delete(&open, &slot).await {
+                tracing::warn!(disk = %entry.name, error = %later,
+                    "what was begun of the disk is removed at the next start");
+            }
             return Err(error);
         }
         open.disks

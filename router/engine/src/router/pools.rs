@@ -14,6 +14,7 @@ use super::{OpenPool, Router, Slot, Store};
 use crate::bucket::Bucket;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{FoundExtent, Journal, Loss};
+use crate::limits;
 use crate::name;
 use crate::pool::{Pool, PoolParts};
 
@@ -174,7 +175,6 @@ impl Router {
             .blocking
             .run(move || Journal::open(&their_host, id, path, &shares, &tuning))
             .await?;
-        journal.make_room();
         let pools = self.parts.metadata.pools().await?.len().max(1) as u64;
         let memory_bytes = self.parts.memory_bytes / pools;
         let cache = self.open_cache(&entry, &secrets, memory_bytes);
@@ -191,6 +191,8 @@ impl Router {
             secrets,
             node_bytes: usize::try_from(memory_bytes / 8).unwrap_or(usize::MAX),
             dirty: self.dirty.join(journal.room().clone()),
+            images_max: (limits::IMAGES_MAX / usize::try_from(pools).unwrap_or(usize::MAX))
+                .max(limits::IMAGES_MIN),
             tuning: self.parts.tuning.clone(),
         });
         let mut by_disk: BTreeMap<DiskId, Vec<FoundExtent>> = BTreeMap::new();
@@ -226,6 +228,7 @@ impl Router {
         let begun = journal.clone();
         self.parts.host.blocking.run(move || begun.begin()).await;
         self.pools.write().insert(entry.id, open.clone());
+        journal.start();
         self.finish_descriptors(&open).await;
         for slot in to_open {
             let (router, open) = (self.clone(), open.clone());

@@ -1,7 +1,7 @@
 //! A vDisk as exports see it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use vpool_block::{Accepted, BlockDevice, BlockError, Extent, ExtentState, Limits, Write};
@@ -17,6 +17,8 @@ pub struct Device {
     disk: Arc<VDisk>,
     /// The client's machine; [`THIS_HOST`](vpool_metadata::THIS_HOST) is this one.
     machine: Arc<str>,
+    /// It has been told that acknowledged writes may be lost.
+    told: Arc<AtomicBool>,
     _attachment: Arc<crate::router::Attachment>,
     wrote: crate::planted::Wrote,
 }
@@ -31,6 +33,7 @@ impl Device {
         Device {
             disk,
             machine,
+            told: Arc::default(),
             _attachment: attachment,
             wrote: Default::default(),
         }
@@ -116,7 +119,7 @@ impl BlockDevice for Device {
     }
 
     async fn flush(&self) -> Result<(), BlockError> {
-        self.disk.tell_what_is_owed(&self.machine)?;
+        self.disk.tell_what_is_owed(&self.machine, &self.told)?;
         if self.wrote.must_flush() {
             self.disk.make_durable().await?;
         }

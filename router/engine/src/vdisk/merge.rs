@@ -295,7 +295,7 @@ impl Sink {
             .map_bytes
             .fetch_add(sealed.bytes.len() as u64, Ordering::Relaxed);
         self.last = segment;
-        disk.upload(sealed);
+        disk.upload(sealed, None);
         Ok(())
     }
 }

@@ -231,6 +231,8 @@ impl VDisk {
         tracing::error!(disk = self.name(), %error, "the disk stops serving");
         self.failed.lock().get_or_insert(error);
         self.has_failed.store(true, Ordering::Release);
+        // What it holds stays as it is, for requests under way; it keeps no other disk waiting.
+        self.dirty.set(0);
         self.wake.notify_one();
         self.progress.notify_waiters();
         self.pool.journal().room().notify_waiters();

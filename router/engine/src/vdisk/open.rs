@@ -64,6 +64,7 @@ pub async fn open(opening: Opening<'_>) -> Result<Arc<VDisk>> {
     let mut previous = previous_stream(&streams);
     if let Some(previous) = &mut previous {
         previous.resting = streams.resting.filter(|end| end.uid == previous.uid);
+        previous.recorded = streams.recorded >= previous.epoch;
     }
     let mut recovered = match &previous {
         None => Recovered::of_end(nothing(), Seq(0)),
@@ -149,12 +150,14 @@ fn previous_stream(streams: &Streams) -> Option<Previous> {
             uid,
             base: base.clone(),
             resting: None,
+            recorded: true,
         }),
         _ => streams.previous.clone().map(|(epoch, uid, base)| Previous {
             epoch,
             uid,
             base,
             resting: None,
+            recorded: true,
         }),
     }
 }

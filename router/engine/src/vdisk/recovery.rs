@@ -23,6 +23,8 @@ pub struct Previous {
     pub base: Base,
     /// It ends here or later, and the journal holds nothing of it up to here.
     pub resting: Option<SealedEnd>,
+    /// Its record is in the store, so there may be segments of it.
+    pub recorded: bool,
 }
 
 /// What the journal holds.
@@ -38,7 +40,7 @@ pub struct Recovered {
     pub last: Seq,
     /// What should be there and is not.
     pub lost: Vec<Lost>,
-    /// The journal, or a note, says how far the previous stream is in the store.
+    /// It is known how far the previous stream is in the store; else the store is to be asked.
     pub knows_end: bool,
     /// The newest label.
     pub wall_ms: u64,
@@ -105,12 +107,10 @@ pub fn recover(
         spans: VecDeque::new(),
         last: newest.last,
         lost: Vec::new(),
-        // Its first extent stays until a frontier is logged elsewhere.
-        knows_end: previous.resting.is_some()
-            || shipped.is_some()
-            || of(previous.uid)
-                .iter()
-                .any(|extent| extent.header.number == 0),
+        // A note of a rest is only where the stream once was; a journal without a later frontier
+        // may be one that has lost it, or another altogether.
+        knows_end: !previous.recorded
+            || shipped.is_some_and(|frontier| frontier.segment > least.segment),
         wall_ms: newest.wall_ms,
     };
     for tail in &base.tails {

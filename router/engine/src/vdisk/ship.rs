@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use vpool_cache::Layers;
 use vpool_format::bucket::StreamRecord;
@@ -81,8 +82,14 @@ impl VDisk {
                 .decide_cut(now, self.pool.tuning(), starved);
             let cut_due = match decision {
                 Ok(()) if self.pending_has_room() => {
-                    self.cut().await?;
-                    continue;
+                    // As many as memory bears, over all disks of the pool.
+                    match self.pool.image_slots().clone().try_acquire_owned() {
+                        Ok(image) => {
+                            self.cut(image).await?;
+                            continue;
+                        }
+                        Err(_) => Some(limits::IMAGE_RETRY),
+                    }
                 }
                 Ok(()) => None,
                 Err(due) => {
@@ -247,7 +254,7 @@ impl VDisk {
     }
 
     /// Cuts, seals, and sends one segment on its way.
-    async fn cut(self: &Arc<Self>) -> Result<()> {
+    async fn cut(self: &Arc<Self>, image: OwnedSemaphorePermit) -> Result<()> {
         let permit = self
             .pool
             .pack_slots()
@@ -320,7 +327,7 @@ impl VDisk {
         self.counts
             .shipped_bytes
             .fetch_add(sealed.bytes.len() as u64, Ordering::Relaxed);
-        self.upload(sealed);
+        self.upload(sealed, Some(image));
         Ok(())
     }
 
@@ -445,8 +452,12 @@ impl VDisk {
         }
     }
 
-    /// Puts a segment until it is there. Its image is kept until then.
-    pub(super) fn upload(self: &Arc<Self>, sealed: SealedSegment) {
+    /// Puts a segment until it is there. Its image is kept until then, and the place for it.
+    pub(super) fn upload(
+        self: &Arc<Self>,
+        sealed: SealedSegment,
+        image: Option<OwnedSemaphorePermit>,
+    ) {
         let disk = self.clone();
         self.watch(async move {
             while let Err(error) = disk.put_segment(&sealed).await {
@@ -463,6 +474,7 @@ impl VDisk {
             disk.shipping
                 .lock()
                 .landed(sealed.segment, Arc::new(sealed.chunks));
+            drop(image);
             disk.wake.notify_one();
             disk.progress.notify_waiters();
         });

@@ -1,7 +1,7 @@
 //! Writing: into the log, into the index, acknowledged. Flushing: durable.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use vpool_block::{Accepted, Write};
 use vpool_format::Seq;
@@ -101,7 +101,7 @@ impl VDisk {
             self.sync_in_background();
             return Ok((empty, done_bytes));
         }
-        if self.pool.dirty().refuses() {
+        if self.dirty.refuses() {
             journal.ask_for_extents();
             return Ok((empty, done_bytes));
         }
@@ -168,7 +168,7 @@ impl VDisk {
         room.as_mut().enable();
         self.check()?;
         self.pool.journal().check_healthy()?;
-        if self.pool.journal().has_room() && !self.pool.dirty().refuses() {
+        if self.pool.journal().has_room() && !self.dirty.refuses() {
             return Ok(());
         }
         self.wake.notify_one();
@@ -192,22 +192,28 @@ impl VDisk {
         Ok(last)
     }
 
-    /// Fails once, for a machine of which acknowledged writes may be lost: they must not vanish
-    /// in silence.
-    pub(super) fn tell_what_is_owed(self: &Arc<Self>, machine: &str) -> Result<()> {
+    /// Fails the first flush of each attachment of a machine of which acknowledged writes may be
+    /// lost: they must not vanish in silence. An attachment that flushes again has heard it
+    /// (`told`: it has been answered so once); with that the debt ends.
+    pub(super) fn tell_what_is_owed(
+        self: &Arc<Self>,
+        machine: &str,
+        told: &AtomicBool,
+    ) -> Result<()> {
         {
             let mut owed = self.owed.lock();
-            if !owed.remove(machine) && !owed.remove(ANY_MACHINE) {
+            let heard = told.load(Ordering::Acquire);
+            if heard && owed.remove(machine) {
+                drop(owed);
+                self.note_told(machine);
                 return Ok(());
             }
-        }
-        // After the answer is on its way: told twice is better than not at all.
-        let (disk, told) = (self.clone(), machine.to_owned());
-        tokio::spawn(async move {
-            if let Err(error) = disk.pool.metadata().told(disk.entry.id, told).await {
-                tracing::warn!(disk = disk.name(), %error, "a client is told of a loss again later");
+            let any = owed.contains(machine) || owed.contains(ANY_MACHINE);
+            if heard || !any {
+                return Ok(());
             }
-        });
+            told.store(true, Ordering::Release);
+        }
         let whose = match machine {
             THIS_HOST => "this host",
             machine => machine,
@@ -220,6 +226,16 @@ impl VDisk {
         );
         tracing::error!("{what}");
         Err(Error::new(ErrorKind::Io, what))
+    }
+
+    /// Keeps that a machine has heard of its loss. Should that fail, it hears it again.
+    fn note_told(self: &Arc<Self>, machine: &str) {
+        let (disk, machine) = (self.clone(), machine.to_owned());
+        tokio::spawn(async move {
+            if let Err(error) = disk.pool.metadata().told(disk.entry.id, machine).await {
+                tracing::warn!(disk = disk.name(), %error, "a client is told of a loss again later");
+            }
+        });
     }
 
     fn sync_in_background(self: &Arc<Self>) {

@@ -118,3 +118,21 @@ impl ExtentHeader {
         u64::from_le_bytes(*first)
     }
 }
+
+/// The first block of an extent that has been zeroed and not used yet: its magic and zeroes. What
+/// has neither this nor a header may be a hole in the file.
+pub const READY_MARK: [u8; BLOCK_BYTES] = {
+    let mut block = [0; BLOCK_BYTES];
+    let magic = *b"VPOOLRDY";
+    let mut at = 0;
+    while at < magic.len() {
+        block[at] = magic[at];
+        at += 1;
+    }
+    block
+};
+
+/// Whether a block is [`READY_MARK`].
+pub fn is_ready_mark(block: &[u8]) -> bool {
+    block == READY_MARK
+}

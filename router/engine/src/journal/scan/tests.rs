@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use vpool_format::journal::RecordKind;
 use vpool_format::{DiskId, Epoch, PoolId, Seq, StreamUid};
@@ -53,7 +54,11 @@ impl Bench {
             .create_dir_all(&PathBuf::from("/data"))
             .expect("a directory");
         let shares = Arc::new(JournalShares::new(16));
-        Journal::open(&host, POOL, Self::path(), &shares, &tuning()).expect("the journal opens")
+        let opened = Journal::open(&host, POOL, Self::path(), &shares, &tuning());
+        let (journal, found) = opened.expect("the journal opens");
+        // As a pool does that is open.
+        journal.started.store(true, Ordering::Release);
+        (journal, found)
     }
 
     fn scan(&self) -> Scanned {

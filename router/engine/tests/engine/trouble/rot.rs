@@ -187,9 +187,8 @@ fn flip(rig: &Rig, file: &Path, extents: u64, place: Where, dice: &mut Dice) {
     let content = rig.host.disk().contents(file).expect("the journal");
     let used: Vec<u64> = (0..extents)
         .filter(|extent| {
-            content[(extent * EXTENT_BYTES) as usize..][..64]
-                .iter()
-                .any(|b| *b != 0)
+            let first = &content[(extent * EXTENT_BYTES) as usize..][..64];
+            !first.starts_with(b"VPOOLRDY") && first.iter().any(|b| *b != 0)
         })
         .collect();
     let extent = used[dice.below(used.len() as u64) as usize];

@@ -339,3 +339,43 @@ fn a_disk_of_64_tib_is_written_discarded_and_opened() {
         ("open_us_max", slowest),
     ]);
 }
+
+/// A journal that is lost after a rest takes with it what was not shipped, and nothing else: where
+/// a stream once rested is not where it ends.
+#[test]
+fn a_journal_lost_long_after_a_rest_takes_only_its_tail() {
+    let mut rig = Rig::new(11);
+    rig.live(|life| async move {
+        life.create_pool().await;
+        life.router
+            .create_disk(None, "a", 1 << 20, false)
+            .await
+            .expect("a disk");
+        let device = life.router.device("a").await.expect("attach");
+        device.write(0, &[1; 4096]).await.expect("write");
+        life.router.sync_disk("a").await.expect("sync");
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        assert_eq!(
+            life.router.pools()[0].journal_used_bytes,
+            0,
+            "an idle disk holds no extent"
+        );
+        for round in 2..20u8 {
+            device.write(0, &[round; 4096]).await.expect("write");
+            life.router.sync_disk("a").await.expect("sync");
+        }
+    });
+    rig.host.kill();
+    let journal = rig.journal();
+    rig.host.host().files.remove(&journal).expect("remove");
+    rig.live(|life| async move {
+        let device = life.router.device("a").await.expect("attach");
+        let mut bytes = [0; 4096];
+        device.read(0, &mut bytes).await.expect("read");
+        assert!(
+            bytes == [19; 4096],
+            "all that was shipped is there: {}",
+            bytes[0]
+        );
+    });
+}
