@@ -401,8 +401,10 @@ impl Writer {
         let offset = start + u64::try_from(at).expect("a zone has at most 4 MiB");
         let length = u64::try_from(buffer.len()).expect("a zone has at most 4 MiB");
         let work = move || {
-            file.write_at(&[io::IoSlice::new(&buffer)], offset)?;
-            // So that no great heap of dirty pages gathers: the journal's syncs would feel it.
+            // Past the page cache: what is here is not in memory because it is not read often.
+            file.write_past_cache_at(&buffer, offset)?;
+            // What went through it all the same: no great heap of dirty pages gathers, which the
+            // journal's syncs would feel.
             file.start_writeout(offset, length)?;
             Ok(buffer)
         };

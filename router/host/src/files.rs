@@ -62,6 +62,12 @@ pub trait File: Send + Sync + fmt::Debug {
     /// Writes all of `parts`, one after the other, at `offset`.
     fn write_at(&self, parts: &[io::IoSlice<'_>], offset: u64) -> io::Result<()>;
 
+    /// As [`write_at`](Self::write_at), for bytes that are not soon read back: past the page
+    /// cache, as far as the file system can and place and length allow it.
+    fn write_past_cache_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_at(&[io::IoSlice::new(bytes)], offset)
+    }
+
     /// Fills `buf` from `offset`; `UnexpectedEof` where the file ends before.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
 

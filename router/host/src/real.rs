@@ -10,7 +10,7 @@ use std::num::NonZeroU64;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{Advice, FallocateFlags, FlockOperation};
 use rustix::io::{Errno, ReadWriteFlags};
@@ -20,6 +20,9 @@ use crate::{Blocking, Clock, Entropy, File, Files, Host, OpenMode};
 
 /// Buffers in one `pwritev`: IOV_MAX of Linux.
 const PARTS_MAX: usize = 1024;
+/// Bytes of one write past the page cache, and what its place, length and memory are a multiple of.
+const DIRECT_BYTES: usize = 1 << 20;
+const DIRECT_ALIGN: usize = 4096;
 
 impl Host {
     /// The machine that this process runs on; blocking work goes to the runtime's threads.
@@ -88,7 +91,7 @@ impl Files for RealFiles {
             OpenMode::Create => options.write(true).create(true),
             OpenMode::CreateNew => options.write(true).create_new(true),
         };
-        Ok(Arc::new(RealFile(options.open(path)?)))
+        Ok(Arc::new(RealFile(options.open(path)?, OnceLock::new())))
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -165,7 +168,39 @@ impl Files for RealFiles {
 
 /// An open file of [`RealFiles`].
 #[derive(Debug)]
-struct RealFile(fs::File);
+struct RealFile(fs::File, OnceLock<Option<fs::File>>);
+
+impl RealFile {
+    /// The same file, opened for writes past the page cache; `None` where there is no such thing.
+    fn direct(&self) -> Option<&fs::File> {
+        let open = || {
+            let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
+            let mut options = fs::OpenOptions::new();
+            options.write(true).custom_flags(libc::O_DIRECT);
+            options.open(path).ok()
+        };
+        self.1.get_or_init(open).as_ref()
+    }
+}
+
+/// Writes whole blocks at a block's boundary past the page cache; `false` if the file system
+/// refuses that, with nothing written.
+fn write_direct(file: &fs::File, bytes: &[u8], offset: u64) -> io::Result<bool> {
+    let mut buffer = vec![0; bytes.len().min(DIRECT_BYTES) + DIRECT_ALIGN];
+    let start = buffer.as_ptr().align_offset(DIRECT_ALIGN);
+    for (number, piece) in bytes.chunks(DIRECT_BYTES).enumerate() {
+        let aligned = &mut buffer[start..start + piece.len()];
+        aligned.copy_from_slice(piece);
+        match file.write_all_at(aligned, position(offset, number * DIRECT_BYTES)?) {
+            Ok(()) => {}
+            Err(error) if number == 0 && error.raw_os_error() == Some(libc::EINVAL) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
 
 impl File for RealFile {
     fn size(&self) -> io::Result<u64> {
@@ -182,6 +217,21 @@ impl File for RealFile {
             at = write_all(&self.0, parts, at)?;
         }
         Ok(())
+    }
+
+    fn write_past_cache_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let whole = bytes.len() - bytes.len() % DIRECT_ALIGN;
+        let aligned = whole > 0 && offset.is_multiple_of(DIRECT_ALIGN as u64);
+        let mut done = 0;
+        if let Some(direct) = self.direct().filter(|_| aligned)
+            && write_direct(direct, &bytes[..whole], offset)?
+        {
+            done = whole;
+        }
+        match bytes.len() - done {
+            0 => Ok(()),
+            _ => self.write_at(&[io::IoSlice::new(&bytes[done..])], position(offset, done)?),
+        }
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {

@@ -9,7 +9,7 @@
 //! Owns: extents, groups, group commit, what is torn and what is damage. Does not own: what the
 //! records mean to a vDisk.
 
-mod extents;
+pub mod extents;
 pub mod file;
 pub mod log;
 pub mod scan;

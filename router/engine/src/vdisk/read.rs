@@ -50,8 +50,12 @@ struct Reader {
 
 /// A reader that went on for so long is read ahead of.
 const SEQUENTIAL_BYTES: u64 = 256 << 10;
-/// How far.
-const AHEAD_BYTES: u64 = 4 << 20;
+/// So much is fetched ahead at a time, at least: one GET.
+const AHEAD_STEP: u64 = 2 << 20;
+/// How far: as far as it has come, within these bounds. The longer a store takes to answer, the
+/// more must be on its way.
+const AHEAD_BYTES_MIN: u64 = 4 << 20;
+const AHEAD_BYTES_MAX: u64 = 16 << 20;
 
 impl Sequential {
     /// Notes a read; answers the range to be fetched ahead, if any.
@@ -73,10 +77,11 @@ impl Sequential {
         reader.next = range.end;
         reader.run += length;
         reader.ahead = reader.ahead.max(range.end);
-        if reader.run < SEQUENTIAL_BYTES || reader.ahead >= range.end + AHEAD_BYTES / 2 {
+        let far = reader.run.clamp(AHEAD_BYTES_MIN, AHEAD_BYTES_MAX);
+        if reader.run < SEQUENTIAL_BYTES || reader.ahead + AHEAD_STEP > range.end + far {
             return None;
         }
-        let ahead = reader.ahead..range.end + AHEAD_BYTES;
+        let ahead = reader.ahead..range.end + far;
         reader.ahead = ahead.end;
         Some(ahead)
     }
