@@ -162,7 +162,7 @@ pub(crate) enum DiskVerb {
     Repair {
         #[command(flatten)]
         named: Named,
-        /// Give up what the disk's error names as lost
+        /// Roll the disk back to before what its error names as lost
         #[arg(long, required = true)]
         accept_loss: bool,
         #[command(flatten)]

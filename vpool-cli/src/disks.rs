@@ -65,7 +65,10 @@ pub(crate) async fn run(client: &Client, output: &Output, verb: DiskVerb) -> Res
             accept_loss,
             consent,
         } => {
-            let what = format!("What `vpool disk show {disk}` names as lost will be given up.");
+            let what = format!(
+                "Disk {disk} will be rolled back to before the first record that `vpool disk show \
+                 {disk}` names as lost; whatever was written after it and not shipped is given up."
+            );
             confirm(&consent, &what)?;
             let request = RepairDisk { accept_loss };
             let disk: Disk = client.post(&path(&disk, "/repair"), &request).await?;

@@ -5,7 +5,9 @@
 use std::backtrace::Backtrace;
 use std::io::IsTerminal;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -55,5 +57,10 @@ pub(crate) fn set_limits() {
     };
     if let Err(error) = setrlimit(Resource::Core, none) {
         tracing::warn!(%error, "core files stay possible; they would hold keys");
+    }
+    // Where core files go to a program, the limit does not hold; and nobody of the same user
+    // attaches a debugger.
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "this process can be dumped; a dump would hold keys");
     }
 }

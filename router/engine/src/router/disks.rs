@@ -278,7 +278,7 @@ impl Router {
         futures::future::join_all(syncs).await.into_iter().collect()
     }
 
-    /// Opens a damaged disk without the flushed records that are lost.
+    /// Opens a damaged disk as it was before the first flushed record that is lost.
     pub async fn repair_disk(&self, full: &str, accept_loss: bool) -> Result<()> {
         let (open, slot) = self.find(full)?;
         if !accept_loss {

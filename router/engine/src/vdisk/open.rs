@@ -40,7 +40,7 @@ pub struct Opening<'a> {
     pub entry: &'a DiskEntry,
     /// Its extents in the journal.
     pub extents: &'a [FoundExtent],
-    /// Goes on without flushed records that are lost.
+    /// Goes back to before the first flushed record that is lost.
     pub accept_loss: bool,
 }
 
