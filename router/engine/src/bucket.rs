@@ -243,6 +243,12 @@ impl Bucket<'_> {
         loop {
             let key = object_key(&Name::Descriptor { disk, number })?;
             let Some(bytes) = self.get(&key).await? else {
+                // A creation that was given up before its first descriptor landed has its
+                // tombstone all the same, as number 2.
+                if number == 1 {
+                    number = 2;
+                    continue;
+                }
                 return Ok(newest);
             };
             let descriptor = Descriptor::decode(&bytes, &|bytes| mac::descriptor(secrets, bytes))

@@ -46,8 +46,8 @@ fn is_gone(errno: Errno) -> bool {
 }
 
 /// A body of this size or more goes past the page cache. A segment is read back seldom, and what
-/// is read is kept by the caches above; filling the page cache with it costs more CPU than all
-/// else that a put does (measured with `make bench`: "write 1M").
+/// is read is kept by the caches above; filling the page cache with it costs CPU that the writers
+/// need (row "write 1M" of `make bench`).
 const DIRECT_BYTES_MIN: usize = 1 << 20;
 /// Bytes of one such write, and what its place, length and memory are a multiple of.
 const DIRECT_BYTES: usize = 1 << 20;

@@ -52,12 +52,15 @@ impl StateFile {
         let boot_id = host.clock.boot_id();
         let loss = match told {
             Some(state) if state.health == JournalHealth::Failed => Some(Loss::FailedSync),
-            Some(state) if state.health == JournalHealth::Open && state.boot_id != boot_id => {
-                Some(Loss::PowerCut)
+            Some(state)
+                if is_used
+                    && (state.health == JournalHealth::Closed || state.boot_id == boot_id) =>
+            {
+                None
             }
-            Some(_) => None,
-            // Gone, or torn by the power cut that it was to tell of.
-            None => is_used.then_some(Loss::PowerCut),
+            // Another boot; or the note is gone or torn, or the journal itself is gone. (A new
+            // pool's journal is none of these and comes here too: it has no disk to owe to.)
+            _ => Some(Loss::PowerCut),
         };
         let state = StateFile {
             file,

@@ -225,7 +225,8 @@ impl Router {
         let mut entry = slot.entry.lock().clone();
         if !entry.deleting {
             entry.deleting = true;
-            entry.descriptor += 1;
+            // The first number may be taken by a creation that was interrupted.
+            entry.descriptor = entry.descriptor.max(1) + 1;
             self.parts.metadata.update_disk(entry.clone()).await?;
             *slot.entry.lock() = entry;
         }

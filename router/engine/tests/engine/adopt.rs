@@ -523,3 +523,64 @@ fn adoption_without_a_store_is_an_error() {
         check_all(&life, disks).await;
     });
 }
+
+/// A creation that was given up while the store was away leaves nothing that an adoption would
+/// stumble over; its name is free at once.
+#[test]
+fn a_creation_that_was_given_up_is_no_obstacle() {
+    let mut rig = Rig::new(51);
+    rig.live(|life| async move {
+        life.create_pool().await;
+        let made = life.router.create_disk(None, "a", 1 << 20, false).await;
+        made.expect("a disk");
+        let outage = Outage::Refuse(StoreKind::Unavailable);
+        life.faults().set_outage(Some(outage));
+        let refused = life.router.create_disk(None, "b", 1 << 20, false).await;
+        check_error(
+            &refused.expect_err("no store"),
+            ErrorKind::Unavailable,
+            &["b"],
+        );
+        life.faults().set_outage(None);
+        let made = life.router.create_disk(None, "b", 2 << 20, false).await;
+        made.expect("the name is free");
+    });
+    rig.host.kill();
+    rig.live(|life| async move {
+        let names = |life: &Life| -> Vec<String> {
+            let disks = life.router.disks(None).expect("the list");
+            disks.into_iter().map(|disk| disk.entry.name).collect()
+        };
+        assert_eq!(names(&life), ["a", "b"], "the start has cleared up");
+    });
+    let mut other = rig.elsewhere(52);
+    other.live(|life| async move {
+        let adopted = adopt(&life, true).await.expect("adopted");
+        assert_eq!(adopted.disks, ["a", "b"]);
+        let size = life.router.disk("b").expect("listed").entry.size;
+        assert_eq!(size, 2 << 20, "the one that was made");
+    });
+    assert_eq!(rig.store().reused_names(), [], "P3");
+}
+
+/// The old grid may take its pool back: what its own metadata says of it gives way.
+#[test]
+fn a_fenced_router_adopts_its_pool_back() {
+    let (mut rig, mut disks) = shipped(53);
+    let mut other = rig.elsewhere(54);
+    let there = &mut disks.clone();
+    other.live(|life| async move {
+        adopt(&life, true).await.expect("adopted");
+        check_all(&life, there).await;
+    });
+    other.host.kill();
+    rig.host.kill();
+    let disks = &mut disks;
+    rig.live(|life| async move {
+        let fenced = life.opened[0].1.as_ref().expect_err("adopted elsewhere");
+        assert_eq!(fenced.kind(), ErrorKind::Fenced);
+        adopt(&life, true).await.expect("adopted back");
+        check_all(&life, disks).await;
+    });
+    assert_eq!(rig.store().reused_names(), [], "P3");
+}

@@ -261,10 +261,8 @@ fn every_end_leaves_a_prefix_encrypted() {
 
 /// Plays one seed with the log on: `VPOOL_SEED=n RUST_LOG=debug`.
 #[test]
+#[ignore = "plays one seed aloud, for a person"]
 fn the_seed_that_was_asked_for() {
-    if std::env::var("RUST_LOG").is_err() {
-        return;
-    }
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
