@@ -71,6 +71,20 @@ impl Router {
                 ),
             ));
         }
+        // What this host holds of it and the bucket does not would be forgotten.
+        let ours = known.iter().any(|pool| {
+            pool.id == claim.pool && claim.grid == self.grid && pool.generation == claim.generation
+        });
+        if ours {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "pool {} at {place} is this grid's already: mend what keeps it from opening \
+                     (`vpool pool list`), then restart vpoold",
+                    claim.name
+                ),
+            ));
+        }
         let mut found = find_disks(&bucket, &secrets, claim.generation).await?;
         keep_names_apart(&mut found);
         let mut newest_ms = claim.created_ms;

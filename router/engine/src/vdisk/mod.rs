@@ -171,7 +171,10 @@ impl VDisk {
     fn change_index(&self, change: impl FnOnce(&mut Index)) {
         let mut index = self.index.lock();
         change(&mut index);
-        self.dirty.set(index.memory_bytes());
+        // A disk that has failed keeps no other waiting.
+        let failed = self.has_failed.load(Ordering::Acquire);
+        self.dirty
+            .set(if failed { 0 } else { index.memory_bytes() });
     }
 
     /// Refuses what may not be served any more.
@@ -232,7 +235,7 @@ impl VDisk {
         self.failed.lock().get_or_insert(error);
         self.has_failed.store(true, Ordering::Release);
         // What it holds stays as it is, for requests under way; it keeps no other disk waiting.
-        self.dirty.set(0);
+        self.change_index(|_| {});
         self.wake.notify_one();
         self.progress.notify_waiters();
         self.pool.journal().room().notify_waiters();
