@@ -64,9 +64,6 @@ pub const IMAGES_MAX: usize = 12;
 /// A pool has at least so many of them.
 pub const IMAGES_MIN: usize = 3;
 
-/// A cut that finds no place for its segment in memory is tried again after this time.
-pub const IMAGE_RETRY: Duration = Duration::from_millis(100);
-
 /// What has been appended in one place is written out to the device from this size on.
 pub const WRITEOUT_BYTES: u64 = 1 << 20;
 

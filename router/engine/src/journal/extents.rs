@@ -21,7 +21,7 @@ use vpool_commit::{Retired, SlotPin};
 use super::file::{Journal, SlotIndex, Taken};
 use vpool_format::journal::READY_MARK;
 
-use crate::error::io as io_error;
+use crate::error::{Result, io as io_error};
 use crate::limits;
 
 #[derive(Debug, Default)]
@@ -237,15 +237,7 @@ impl Journal {
                     continue;
                 }
             };
-            let journal = self.clone();
-            let slots = batch.clone();
-            let zeroed = self.host().blocking.run(move || journal.zero(&slots)).await;
-            // By the one sync that all share: a failed one poisons for everybody at once.
-            let done = match zeroed {
-                Ok(()) => self.sync().await,
-                Err(error) => Err(io_error("make journal space ready", &error)),
-            };
-            match done {
+            match self.make(&batch).await {
                 Ok(()) => {
                     self.state.lock().ready.extend(batch);
                     self.room().notify_waiters();
@@ -266,6 +258,19 @@ impl Journal {
                 }
             }
         }
+    }
+
+    async fn make(self: &Arc<Self>, batch: &[SlotIndex]) -> Result<()> {
+        let fail = |error| io_error("make journal space ready", &error);
+        let blocking = &self.host().blocking;
+        let (journal, slots) = (self.clone(), batch.to_vec());
+        let zero = move || journal.zero(&slots);
+        blocking.run(zero).await.map_err(fail)?;
+        // By the one sync that all share: a failed one poisons for everybody at once.
+        self.sync().await?;
+        let (journal, slots) = (self.clone(), batch.to_vec());
+        let mark = move || journal.mark_ready(&slots);
+        blocking.run(mark).await.map_err(fail)
     }
 
     /// What is to be made ready next. `idle`: nobody has written of late, so more are made for
@@ -358,6 +363,14 @@ impl Journal {
                 self.file().write_at(&[IoSlice::new(piece)], start + at)?;
                 at += length;
             }
+        }
+        Ok(())
+    }
+
+    /// Only what is known to be zeroed and synced is marked: a restart zeroes no marked one anew.
+    fn mark_ready(&self, slots: &[SlotIndex]) -> io::Result<()> {
+        for slot in slots {
+            let start = u64::from(*slot) * self.extent_bytes;
             self.file().write_at(&[IoSlice::new(&READY_MARK)], start)?;
         }
         Ok(())

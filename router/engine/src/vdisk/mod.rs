@@ -18,6 +18,7 @@ pub mod device;
 pub mod index;
 pub mod merge;
 pub mod open;
+pub mod place;
 pub mod read;
 pub mod recovery;
 pub mod ship;

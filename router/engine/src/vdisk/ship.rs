@@ -19,6 +19,7 @@ use vpool_format::{SealedEnd, SegmentNo, Seq};
 use vpool_seal::Compressor;
 
 use super::VDisk;
+use super::place::Place;
 use crate::chunks::object_key;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{Log, Span};
@@ -29,6 +30,7 @@ use crate::packer::{Cut, PartialBlock, SealedSegment, SegmentPlan, read_cut, sea
 impl VDisk {
     /// The disk's task: runs until the disk has failed or is closed.
     pub(super) async fn run(self: Arc<Self>) {
+        let mut place = Place::new(self.pool.image_slots());
         loop {
             if self.has_failed.load(Ordering::Acquire) || self.closed.load(Ordering::Acquire) {
                 return;
@@ -37,7 +39,7 @@ impl VDisk {
             let pressed = self.pool.journal().pressure().notified();
             tokio::pin!(pressed);
             pressed.as_mut().enable();
-            let next = match self.step().await {
+            let next = match self.step(&mut place).await {
                 Ok(next) => next,
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
                     tracing::warn!(disk = self.name(), %error, "shipping waits");
@@ -48,28 +50,25 @@ impl VDisk {
                     return;
                 }
             };
-            match next {
-                Some(pause) => {
-                    tokio::select! {
-                        biased;
-                        () = self.wake.notified() => {}
-                        () = pressed => {}
-                        () = tokio::time::sleep(pause) => {}
-                    }
+            let pause = async {
+                match next {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => std::future::pending().await,
                 }
-                None => {
-                    tokio::select! {
-                        biased;
-                        () = self.wake.notified() => {}
-                        () = pressed => {}
-                    }
-                }
+            };
+            tokio::select! {
+                biased;
+                // First: a disk that is woken all the time has its turn too.
+                () = place.granted() => {}
+                () = self.wake.notified() => {}
+                () = pressed => {}
+                () = pause => {}
             }
         }
     }
 
     /// Does what is due; answers when the next thing will be.
-    async fn step(self: &Arc<Self>) -> Result<Option<Duration>> {
+    async fn step(self: &Arc<Self>, place: &mut Place) -> Result<Option<Duration>> {
         loop {
             self.apply_landed();
             self.log_frontier().await?;
@@ -82,17 +81,19 @@ impl VDisk {
                 .decide_cut(now, self.pool.tuning(), starved);
             let cut_due = match decision {
                 Ok(()) if self.pending_has_room() => {
-                    // As many as memory bears, over all disks of the pool.
-                    match self.pool.image_slots().clone().try_acquire_owned() {
-                        Ok(image) => {
-                            self.cut(image).await?;
-                            continue;
-                        }
-                        Err(_) => Some(limits::IMAGE_RETRY),
+                    if let Some(image) = place.take() {
+                        self.cut(image).await?;
+                        continue;
                     }
+                    // Woken when it is this disk's turn.
+                    None
                 }
-                Ok(()) => None,
+                Ok(()) => {
+                    place.give_up();
+                    None
+                }
                 Err(due) => {
+                    place.give_up();
                     due.map(|due| Duration::from_nanos(due.saturating_sub(now).max(1_000_000)))
                 }
             };
