@@ -64,7 +64,7 @@ fn memory(form: &str, cache: &ChunkCache, keys: &DiskKeys) {
     let ids: Vec<_> = chunks.iter().map(|chunk| keys.content_id(chunk)).collect();
     measure(&format!("{form}: insert 32 KiB into memory"), CHUNKS, |i| {
         let at = usize::try_from(i).expect("small");
-        cache.insert(key(i), &chunks[at], ids[at], keys, Layers::Both);
+        cache.insert_copy(key(i), &chunks[at], ids[at], keys, Layers::Both);
     });
     let mut buf = vec![0; CHUNK_BYTES];
     for (name, length) in [("4 KiB", 4096), ("512 B", 512), ("32 KiB", CHUNK_BYTES)] {
@@ -95,7 +95,7 @@ async fn ssd_layer(form: &str, cache: &ChunkCache, keys: &DiskKeys) {
     let start = Instant::now();
     for number in 0..CHUNKS {
         let chunk = chunk(number);
-        cache.insert(
+        cache.insert_copy(
             key(number),
             &chunk,
             keys.content_id(&chunk),

@@ -157,9 +157,22 @@ impl ChunkCache {
     }
 
     /// Keeps a chunk: its bytes before compression, at most 64 KiB (for the SSD a multiple of
-    /// 4 KiB), and their content id by `keys`, those of the disk that wrote it. Never waits; the
-    /// bytes are copied where they are kept.
+    /// 4 KiB), and their content id by `keys`, those of the disk that wrote it. Never waits.
+    /// Equal ids are taken for equal bytes from here on: the caller has made this one from these
+    /// bytes. The bytes are alone in their allocation, which lives as long as they are kept.
     pub fn insert(
+        &self,
+        key: ChunkKey,
+        bytes: Bytes,
+        content: ContentId,
+        keys: &DiskKeys,
+        layers: Layers,
+    ) {
+        self.insert_with(key, bytes.len(), || bytes, content, keys, layers);
+    }
+
+    /// The same for bytes that are part of something larger: copied, if they are kept.
+    pub fn insert_copy(
         &self,
         key: ChunkKey,
         bytes: &[u8],
@@ -167,16 +180,28 @@ impl ChunkCache {
         keys: &DiskKeys,
         layers: Layers,
     ) {
-        if bytes.len() > VALUE_BYTES_MAX {
+        let copy = || Bytes::copy_from_slice(bytes);
+        self.insert_with(key, bytes.len(), copy, content, keys, layers);
+    }
+
+    fn insert_with(
+        &self,
+        key: ChunkKey,
+        length: usize,
+        bytes: impl FnOnce() -> Bytes,
+        content: ContentId,
+        keys: &DiskKeys,
+        layers: Layers,
+    ) {
+        if length > VALUE_BYTES_MAX {
             return;
         }
         let in_memory = layers == Layers::Both && !self.memory.contains(&key);
-        let ssd = self.ssd.as_ref().filter(|ssd| ssd.wants(&key, bytes.len()));
+        let ssd = self.ssd.as_ref().filter(|ssd| ssd.wants(&key, length));
         if !in_memory && ssd.is_none() {
             return;
         }
-        // A copy of its own: a slice would keep the whole segment in memory that it is of.
-        let bytes = Bytes::copy_from_slice(bytes);
+        let bytes = bytes();
         if in_memory {
             self.memory.insert(key, bytes.clone(), Some(content));
         }

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use vpool_seal::TAG_BYTES;
+
 /// Longest value that is kept in memory, in bytes.
 pub const VALUE_BYTES_MAX: usize = 64 * 1024;
 /// What one entry in memory costs beyond its bytes: tables, lists, allocation.
@@ -30,6 +32,9 @@ pub(crate) const ZONES_MIN: u32 = 4;
 pub(crate) const ADDRESSES_MAX: usize = 2048;
 /// A zone is written in pieces of at least this many bytes, but for the last.
 pub(crate) const WRITE_BYTES: usize = 1 << 20;
+
+/// The most that one chunk takes in a zone, and then some for its entry.
+pub(crate) const LARGEST_BYTES: usize = VALUE_BYTES_MAX + 4 * TAG_BYTES;
 /// What has waited so long for more is written and can be read.
 pub(crate) const WRITE_IDLE: Duration = Duration::from_secs(1);
 /// Chunks and bytes that may wait to be written; more are dropped.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vpool_commit::{Lap, SlotPin};
+use vpool_host::Aligned;
 use vpool_seal::{ContentId, DataKey, ZoneKey};
 
 use crate::ChunkKey;
@@ -19,7 +20,7 @@ pub(crate) struct OpenZone {
     /// All that the footer will say.
     pub(crate) index: ZoneIndex,
     /// Bytes of the zone from `written` on that are not written yet.
-    pub(crate) buffer: Vec<u8>,
+    pub(crate) buffer: Aligned,
     /// Where in the zone the buffer belongs.
     pub(crate) written: usize,
     /// How many of the entries and addresses are in the cache's index already.
@@ -33,11 +34,13 @@ pub(crate) struct OpenZone {
 }
 
 impl OpenZone {
-    /// A zone begun anew, with its header in the buffer.
-    pub(crate) fn new(layout: &Layout, of: Use, pin: SlotPin) -> OpenZone {
+    /// A zone begun anew, with its header in the buffer, which may have served another before.
+    pub(crate) fn new(layout: &Layout, of: Use, pin: SlotPin, mut buffer: Aligned) -> OpenZone {
+        buffer.clear();
+        buffer.extend_from_slice(&layout.header(&of));
         OpenZone {
             index: ZoneIndex::default(),
-            buffer: layout.header(&of).to_vec(),
+            buffer,
             written: 0,
             published: (0, 0),
             unpublished: BTreeSet::new(),
@@ -109,7 +112,7 @@ impl OpenZone {
     }
 
     /// Says that all there is in the buffer has been written and is in the cache's index.
-    pub(crate) fn publish(&mut self, buffer: Vec<u8>) {
+    pub(crate) fn publish(&mut self, buffer: Aligned) {
         self.written += buffer.len();
         self.buffer = buffer;
         self.buffer.clear();

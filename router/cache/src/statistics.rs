@@ -32,8 +32,6 @@ pub struct Statistics {
     pub carried_over: u64,
     /// Inserts dropped because the queue was full or the SSD layer was off.
     pub dropped: u64,
-    /// Inserts dropped because the content id was not that of the bytes: an error of the caller.
-    pub mislabelled: u64,
     /// Chunks on the SSD that did not verify.
     pub corrupt: u64,
     /// Reads of the SSD that failed.
@@ -69,7 +67,6 @@ pub(crate) struct Counters {
     pub(crate) deduplicated: Counter,
     pub(crate) carried_over: Counter,
     pub(crate) dropped: Counter,
-    pub(crate) mislabelled: Counter,
     pub(crate) corrupt: Counter,
     pub(crate) read_errors: Counter,
     pub(crate) late: Counter,
@@ -84,7 +81,6 @@ impl Counters {
         statistics.deduplicated = self.deduplicated.get();
         statistics.carried_over = self.carried_over.get();
         statistics.dropped = self.dropped.get();
-        statistics.mislabelled = self.mislabelled.get();
         statistics.corrupt = self.corrupt.get();
         statistics.read_errors = self.read_errors.get();
         statistics.late = self.late.get();

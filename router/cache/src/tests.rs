@@ -87,7 +87,7 @@ impl World {
 
     fn insert(&self, key: ChunkKey, bytes: &[u8], keys: &DiskKeys) {
         self.cache
-            .insert(key, bytes, keys.content_id(bytes), keys, Layers::Both);
+            .insert_copy(key, bytes, keys.content_id(bytes), keys, Layers::Both);
     }
 
     /// Lets all that was written reach the device, and the page cache be empty.

@@ -21,19 +21,16 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
-use vpool_host::File;
+use vpool_host::{Aligned, File};
 use vpool_seal::{ContentId, DataKey, DiskKeys, TAG_BYTES};
 
 use crate::ChunkKey;
-use crate::limits::{FULL_ZONES, RETRY_AFTER, VALUE_BYTES_MAX, WRITE_BYTES, WRITE_IDLE};
+use crate::limits::{FULL_ZONES, LARGEST_BYTES, RETRY_AFTER, WRITE_BYTES, WRITE_IDLE};
 use crate::open_zone::OpenZone;
 use crate::rebuild;
 use crate::recycle::{KnownKeys, Survivor};
 use crate::ssd::{Ssd, ZoneState};
 use crate::zone::{Address, Use};
-
-/// The most that one chunk takes in a zone, and then some for its entry.
-const LARGEST_BYTES: usize = VALUE_BYTES_MAX + 4 * TAG_BYTES;
 
 /// What is sent to the writer.
 #[derive(Debug)]
@@ -60,6 +57,8 @@ pub(crate) struct Writer {
     queue: mpsc::Receiver<Message>,
     file: Option<Arc<dyn File>>,
     open: Option<OpenZone>,
+    /// The buffer of the zone before, for the next one.
+    spare: Option<Aligned>,
     /// Zones in use, oldest first.
     pub(crate) used: VecDeque<u32>,
     /// All others but the open one.
@@ -82,6 +81,7 @@ impl Writer {
             queue,
             file: None,
             open: None,
+            spare: None,
             used: VecDeque::new(),
             free: VecDeque::new(),
             next_order: 1,
@@ -200,11 +200,6 @@ impl Writer {
 
     /// Keeps a chunk, or only its address where its content is here already.
     async fn take(&mut self, chunk: Chunk) -> io::Result<()> {
-        // Always: equal ids are taken for equal bytes from here on.
-        if chunk.keys.content_id(&chunk.bytes) != chunk.content {
-            self.ssd.counters.mislabelled.add(1);
-            return Ok(());
-        }
         let data = chunk.keys.data.as_deref();
         if let Some(data) = &chunk.keys.data {
             self.known_keys.add(data);
@@ -338,7 +333,10 @@ impl Writer {
                 salt,
             };
             self.ssd.state.lock().zones[slot] = now;
-            self.open = Some(OpenZone::new(&self.ssd.layout, of, pin));
+            let buffer = self.spare.take();
+            let buffer =
+                buffer.unwrap_or_else(|| Aligned::with_capacity(WRITE_BYTES + LARGEST_BYTES));
+            self.open = Some(OpenZone::new(&self.ssd.layout, of, pin, buffer));
             return true;
         }
         false
@@ -381,16 +379,18 @@ impl Writer {
             return Ok(());
         };
         let zone = open.of.zone;
-        let footer = self.ssd.layout.footer(&open.of, &open.index);
-        let at = self.ssd.layout.zone_len() - footer.len();
+        let encoded = self.ssd.layout.footer(&open.of, &open.index);
+        let at = self.ssd.layout.zone_len() - encoded.len();
+        let mut footer = Aligned::with_capacity(encoded.len());
+        footer.extend_from_slice(&encoded);
         self.write(zone, at, footer).await?;
-        self.open = None;
+        self.spare = self.open.take().map(|open| open.buffer);
         self.used.push_back(zone);
         Ok(())
     }
 
     /// One write into a zone; answers the buffer.
-    async fn write(&self, zone: u32, at: usize, buffer: Vec<u8>) -> io::Result<Vec<u8>> {
+    async fn write(&self, zone: u32, at: usize, buffer: Aligned) -> io::Result<Aligned> {
         if buffer.is_empty() {
             return Ok(buffer);
         }
@@ -408,7 +408,7 @@ impl Writer {
             file.start_writeout(offset, length)?;
             Ok(buffer)
         };
-        self.ssd.host.blocking.run(work).await
+        self.ssd.host.blocking.run_behind(work).await
     }
 }
 

@@ -8,6 +8,8 @@
 //! and spawning through `tokio::spawn`; under a current-thread runtime with paused time
 //! both are deterministic, and with the simulated forms below one seed plays one trace.
 
+pub mod aligned;
+pub mod behind;
 pub mod blocking;
 pub mod clock;
 pub mod entropy;
@@ -18,6 +20,7 @@ pub mod sim;
 
 use std::sync::Arc;
 
+pub use aligned::Aligned;
 pub use blocking::Blocking;
 pub use clock::Clock;
 pub use entropy::Entropy;

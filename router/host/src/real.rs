@@ -16,7 +16,8 @@ use rustix::fs::{Advice, FallocateFlags, FlockOperation};
 use rustix::io::{Errno, ReadWriteFlags};
 use rustix::time::{ClockId, Timespec};
 
-use crate::{Blocking, Clock, Entropy, File, Files, Host, OpenMode};
+use crate::behind::Behind;
+use crate::{Aligned, Blocking, Clock, Entropy, File, Files, Host, OpenMode};
 
 /// Buffers in one `pwritev`: IOV_MAX of Linux.
 const PARTS_MAX: usize = 1024;
@@ -25,13 +26,14 @@ const DIRECT_BYTES: usize = 1 << 20;
 const DIRECT_ALIGN: usize = 4096;
 
 impl Host {
-    /// The machine that this process runs on; blocking work goes to the runtime's threads.
+    /// The machine that this process runs on; blocking work goes to the runtime's threads
+    /// and to a few of its own.
     pub fn real() -> Host {
         Host {
             clock: Arc::new(RealClock),
             entropy: Arc::new(OsEntropy),
             files: Arc::new(RealFiles),
-            blocking: Blocking::Threads,
+            blocking: Blocking::Threads(Arc::new(Behind::start())),
         }
     }
 }
@@ -186,11 +188,18 @@ impl RealFile {
 /// Writes whole blocks at a block's boundary past the page cache; `false` if the file system
 /// refuses that, with nothing written.
 fn write_direct(file: &fs::File, bytes: &[u8], offset: u64) -> io::Result<bool> {
-    let mut buffer = vec![0; bytes.len().min(DIRECT_BYTES) + DIRECT_ALIGN];
-    let start = buffer.as_ptr().align_offset(DIRECT_ALIGN);
+    let mut copy = Aligned::default();
     for (number, piece) in bytes.chunks(DIRECT_BYTES).enumerate() {
-        let aligned = &mut buffer[start..start + piece.len()];
-        aligned.copy_from_slice(piece);
+        let aligned = if piece.as_ptr().addr().is_multiple_of(DIRECT_ALIGN) {
+            piece
+        } else {
+            if copy.is_empty() {
+                copy = Aligned::with_capacity(DIRECT_BYTES);
+            }
+            copy.clear();
+            copy.extend_from_slice(piece);
+            &copy
+        };
         match file.write_all_at(aligned, position(offset, number * DIRECT_BYTES)?) {
             Ok(()) => {}
             Err(error) if number == 0 && error.raw_os_error() == Some(libc::EINVAL) => {

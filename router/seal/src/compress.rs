@@ -17,11 +17,17 @@ use crate::{Damaged, RAW_BYTES_MAX};
 
 /// zstd's level; the ratio of higher ones is not worth their time on 32 KiB (`seal_speed`).
 const LEVEL: i32 = 1;
-/// Compression must save at least one part in this many, or the chunk is stored as it is.
-const SAVING: usize = 16;
+/// Compression must save at least one part in this many, or the chunk is stored as it is: what
+/// saves less costs more CPU than it is worth (OpenZFS draws the same line, `zio_compress.c`).
+const SAVING: usize = 8;
 /// Bytes looked at to tell random data: this many runs of this many.
 const SAMPLE_RUNS: usize = 16;
 const SAMPLE_RUN_BYTES: usize = 32;
+/// A chunk that saves one part in this many shows that the data is worth trying again. Of those
+/// that save less it takes so many in a row to halve how many chunks go untried: data at the
+/// border would else be tried, mostly in vain, all the time.
+const GOOD_SAVING: usize = 4;
+const FAIR_IN_A_ROW: u8 = 2;
 /// After a failure on random-looking data, how many more random-looking chunks go untried.
 const SKIP_RANDOM: u8 = 15;
 /// After `n` failures in a row, 2ⁿ − 1 chunks go untried, up to 2⁵ − 1.
@@ -32,10 +38,20 @@ const FAILURES_MAX: u8 = 5;
 pub struct Backoff {
     /// Chunks tried in vain since the last that shrank.
     failures: u8,
+    /// Those that saved a little, since then.
+    fair: u8,
     /// Chunks still to be stored untried.
     skip: u8,
     /// Random-looking chunks still to be stored untried.
     skip_random: u8,
+}
+
+/// What became of a chunk that was tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tried {
+    Good,
+    Fair,
+    Vain,
 }
 
 impl Backoff {
@@ -55,12 +71,20 @@ impl Backoff {
         }
     }
 
-    fn learn(&mut self, looks_random: bool, shrank: bool) {
-        if shrank {
+    fn learn(&mut self, looks_random: bool, result: Tried) {
+        if result == Tried::Good {
             *self = Backoff::default();
+        } else if result == Tried::Fair {
+            self.fair += 1;
+            if self.fair == FAIR_IN_A_ROW {
+                self.fair = 0;
+                self.failures = self.failures.saturating_sub(1);
+            }
+            self.skip = (1 << self.failures) - 1;
         } else if looks_random {
             self.skip_random = SKIP_RANDOM;
         } else {
+            self.fair = 0;
             self.failures = (self.failures + 1).min(FAILURES_MAX);
             self.skip = (1 << self.failures) - 1;
         }
@@ -92,7 +116,7 @@ impl Compressor {
     }
 
     /// What to store for `raw` (at most [`RAW_BYTES_MAX`] bytes): a zstd frame if that saves at
-    /// least a sixteenth, otherwise `raw` itself. A function of `raw` and `backoff` alone.
+    /// least an eighth, otherwise `raw` itself. A function of `raw` and `backoff` alone.
     pub fn compress<'a>(&'a mut self, backoff: &mut Backoff, raw: &'a [u8]) -> (Codec, &'a [u8]) {
         assert!(raw.len() <= RAW_BYTES_MAX, "longer than any chunk");
         let looks_random = looks_random(raw);
@@ -102,7 +126,12 @@ impl Compressor {
         // Given no more room than is worth having, zstd fails early.
         let room = raw.len() - raw.len().div_ceil(SAVING);
         let frame = self.zstd.compress_to_buffer(raw, &mut self.out[..room]);
-        backoff.learn(looks_random, frame.is_ok());
+        let tried = match &frame {
+            Ok(bytes) if *bytes <= raw.len() - raw.len() / GOOD_SAVING => Tried::Good,
+            Ok(_) => Tried::Fair,
+            Err(_) => Tried::Vain,
+        };
+        backoff.learn(looks_random, tried);
         match frame {
             Ok(bytes) => (Codec::Zstd, &self.out[..bytes]),
             Err(_) => (Codec::Raw, raw),

@@ -70,14 +70,16 @@ fn write_direct(file: &File, body: &[u8]) -> io::Result<usize> {
     if fcntl_setfl(file, flags | OFlags::DIRECT).is_err() {
         return Ok(0);
     }
-    let mut buffer = vec![0; DIRECT_BYTES + DIRECT_ALIGN];
-    let start = buffer.as_ptr().align_offset(DIRECT_ALIGN);
+    let mut copy = Vec::new();
     let whole = body.len() - body.len() % DIRECT_ALIGN;
     let mut written = 0;
     while written < whole {
-        let piece = (whole - written).min(DIRECT_BYTES);
-        let aligned = &mut buffer[start..start + piece];
-        aligned.copy_from_slice(&body[written..written + piece]);
+        let piece = &body[written..whole.min(written + DIRECT_BYTES)];
+        let aligned = if piece.as_ptr().addr().is_multiple_of(DIRECT_ALIGN) {
+            piece
+        } else {
+            copy_aligned(&mut copy, piece)
+        };
         match to.write(aligned) {
             Ok(0) => break,
             Ok(bytes) => written += bytes,
@@ -93,6 +95,16 @@ fn write_direct(file: &File, body: &[u8]) -> io::Result<usize> {
     }
     fcntl_setfl(file, flags)?;
     Ok(written)
+}
+
+/// A copy at an aligned place of a buffer.
+fn copy_aligned<'a>(buffer: &'a mut Vec<u8>, bytes: &[u8]) -> &'a [u8] {
+    buffer.clear();
+    buffer.reserve_exact(DIRECT_BYTES + DIRECT_ALIGN);
+    let padding = buffer.as_ptr().align_offset(DIRECT_ALIGN);
+    buffer.resize(padding, 0);
+    buffer.extend_from_slice(bytes);
+    &buffer[padding..]
 }
 
 impl Root {

@@ -140,7 +140,7 @@ fn a_full_queue_drops_and_counts() {
             let layers = crate::Layers::Ssd;
             world
                 .cache
-                .insert(key(1, number), &bytes, id, &keys, layers);
+                .insert_copy(key(1, number), &bytes, id, &keys, layers);
         }
         assert_eq!(world.cache.statistics().dropped, 5000 - 1024);
         world.cache.close().await;

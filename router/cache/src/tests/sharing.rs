@@ -74,30 +74,6 @@ fn encrypted_domains_do_not_share() {
 }
 
 #[test]
-fn a_wrong_content_id_keeps_nothing() {
-    simulate(async {
-        let world = World::new(1, 8);
-        let keys = world.keys(None);
-        let [a, b] = [content(1, 2), content(2, 2)];
-        world.insert(key(1, 1), &a, &keys);
-        let id = keys.content_id(&a);
-        world
-            .cache
-            .insert(key(1, 2), &b, id, &keys, crate::Layers::Ssd);
-        world.cache.close().await;
-        assert_eq!(world.cache.statistics().mislabelled, 1);
-        assert!(world.cache.get(&key(1, 2), &keys).await.is_none());
-        assert!(
-            world
-                .cache
-                .get(&key(1, 1), &keys)
-                .await
-                .is_some_and(|found| found == a)
-        );
-    });
-}
-
-#[test]
 fn disks_of_one_data_key_share_what_survives_their_zone() {
     simulate(async {
         let world = World::new(1, 4);

@@ -31,7 +31,7 @@ async fn work(task: u64, cache: Arc<ChunkCache>, disks: [DiskKeys; 2]) -> u64 {
                 assert!(found == bytes, "wrong bytes at {number}");
                 hits += 1;
             }
-            None => cache.insert(address, &bytes, disk.content_id(&bytes), disk, Layers::Both),
+            None => cache.insert_copy(address, &bytes, disk.content_id(&bytes), disk, Layers::Both),
         }
         if round % 100 == 99 {
             cache.close().await;

@@ -7,6 +7,7 @@
 pub mod nodes;
 pub mod salts;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +24,7 @@ use vpool_format::segment::{Codec, Content};
 use vpool_format::{DiskId, StreamUid};
 use vpool_map::Chunk;
 use vpool_object::{Key, ObjectStore};
-use vpool_seal::{ChunkContext, Decompressor, DiskKeys, TAG_BYTES};
+use vpool_seal::{ChunkContext, ContentId, Decompressor, DiskKeys, TAG_BYTES};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
@@ -393,7 +394,7 @@ impl Chunks {
             salt,
             stored,
         );
-        let Some(plain) = plain else {
+        let Some((plain, id)) = plain else {
             self.damaged.fetch_add(1, Ordering::Relaxed);
             return Err(Error::new(
                 ErrorKind::Corrupt,
@@ -408,15 +409,21 @@ impl Chunks {
         };
         let plain = Bytes::from(plain);
         if wanted.content == Content::Data {
-            let id = lineage.keys.content_id(&plain);
+            let id = id.unwrap_or_else(|| lineage.keys.content_id(&plain));
             self.cache
-                .insert(wanted.key, &plain, id, &lineage.keys, Layers::Both);
+                .insert(wanted.key, plain.clone(), id, &lineage.keys, Layers::Both);
         }
         Ok(plain)
     }
 }
 
-/// Verifies and unpacks a chunk as it is stored; `None` if it is not what was sealed.
+thread_local! {
+    // Its tables cost more to make than a chunk to unpack.
+    static DECOMPRESSOR: RefCell<Decompressor> = RefCell::new(Decompressor::new());
+}
+
+/// Verifies and unpacks a chunk as it is stored; `None` if it is not what was sealed. With its
+/// content id where that is free.
 pub fn open_chunk(
     lineage: &Lineage,
     key: ChunkKey,
@@ -425,7 +432,7 @@ pub fn open_chunk(
     raw_bytes: u32,
     salt: &[u8; 32],
     stored: &[u8],
-) -> Option<Vec<u8>> {
+) -> Option<(Vec<u8>, Option<ContentId>)> {
     let disk: DiskId = lineage
         .streams
         .iter()
@@ -442,19 +449,16 @@ pub fn open_chunk(
         raw_bytes,
     };
     let mut packed = Vec::with_capacity(stored.len());
-    lineage
-        .keys
-        .part(salt)
-        .open(&context, stored, &mut packed)
-        .ok()?;
+    let part = lineage.keys.part(salt);
+    let id = part.open(&context, stored, &mut packed).ok()?;
     match codec {
-        Codec::Raw => (packed.len() == raw_bytes as usize).then_some(packed),
+        Codec::Raw => (packed.len() == raw_bytes as usize).then_some((packed, id)),
         Codec::Zstd => {
             let mut plain = Vec::with_capacity(raw_bytes as usize);
-            Decompressor::new()
-                .decompress(&packed, raw_bytes, &mut plain)
+            DECOMPRESSOR
+                .with_borrow_mut(|it| it.decompress(&packed, raw_bytes, &mut plain))
                 .ok()?;
-            Some(plain)
+            Some((plain, None))
         }
     }
 }

@@ -101,26 +101,33 @@ pub fn read_group(
     journal
         .file()
         .read_at(&mut payload, journal.offset(span.slot, block + 1))?;
-    for (index, bytes) in payload.chunks_exact_mut(limits::BLOCK).enumerate() {
-        if crc32c(bytes) != header.checksums[index] {
-            return Ok(None);
-        }
-        if let Some(seal) = &span.seal {
-            let at = block + 1 + u32::try_from(index).expect("a group's blocks");
-            let Some(tag) = header.tags.get(index) else {
-                return Ok(None);
-            };
-            seal.set_tag(at, *tag);
-            if !seal.open(at, bytes) {
-                return Ok(None);
-            }
-        }
-    }
-    Ok(Some(Group {
+    let whole = open_payload(&header, span, block, &mut payload);
+    Ok(whole.then_some(Group {
         header,
         payload,
         block,
     }))
+}
+
+/// Checks every block of a group's payload and opens it in place; `false` if one is not what was
+/// written.
+pub fn open_payload(header: &GroupHeader, span: &Span, block: u32, payload: &mut [u8]) -> bool {
+    for (index, bytes) in payload.chunks_exact_mut(limits::BLOCK).enumerate() {
+        if header.checksums.get(index) != Some(&crc32c(bytes)) {
+            return false;
+        }
+        if let Some(seal) = &span.seal {
+            let at = block + 1 + u32::try_from(index).expect("a group's blocks");
+            let Some(tag) = header.tags.get(index) else {
+                return false;
+            };
+            seal.set_tag(at, *tag);
+            if !seal.open(at, bytes) {
+                return false;
+            }
+        }
+    }
+    true
 }
 
 fn read_descriptor(

@@ -9,10 +9,9 @@
 use std::collections::BTreeMap;
 
 use vpool_format::Seq;
-use vpool_format::journal::RecordKind;
+use vpool_format::journal::{RecordHeader, RecordKind};
 use vpool_format::segment::CUTS_MAX;
 
-use crate::journal::scan::Found;
 use crate::limits::{self, BLOCK};
 use crate::ranges::{Piece, Ranges, Source};
 
@@ -64,45 +63,30 @@ pub struct PartialBlock {
     pub block: u64,
 }
 
-/// Gathers records.
-#[derive(Debug)]
+/// Gathers records. Their payload stays where it was read to: in a buffer that the cut is given
+/// at its end.
+#[derive(Debug, Default)]
 pub struct CutBuilder {
     first: Option<Seq>,
     slots: Vec<Slot>,
-    buffer: Vec<u8>,
+    payload_bytes: u64,
     slot_of: Option<u64>,
     size: Option<u64>,
 }
 
 impl CutBuilder {
-    /// An empty cut.
-    pub fn new() -> Self {
-        CutBuilder {
-            first: None,
-            slots: Vec::new(),
-            buffer: Vec::new(),
-            slot_of: None,
-            size: None,
-        }
-    }
-
-    /// Bytes of payload gathered.
-    pub fn bytes(&self) -> u64 {
-        self.buffer.len() as u64
-    }
-
     /// Whether the cut has its bytes, or as many ranges or time slots as one segment may hold
     /// once the next group (of at most [`limits::GROUP_PAYLOAD_BLOCKS`] records) is in it.
     pub fn is_full(&self, bytes: u64) -> bool {
         let ranges: usize = self.slots.iter().map(|slot| slot.ranges.len()).sum();
-        self.bytes() >= bytes || ranges >= RANGES_MAX || self.slots.len() >= SLOTS_MAX
+        self.payload_bytes >= bytes || ranges >= RANGES_MAX || self.slots.len() >= SLOTS_MAX
     }
 
-    /// Adds a record, which follows the one before. Records about the log itself are passed over.
-    pub fn push(&mut self, record: &Found<'_>) {
-        let header = &record.header;
+    /// Adds a record, which follows the one before, with the label of its group. Its payload is
+    /// in the buffer from `at` on. Records about the log itself are passed over.
+    pub fn push(&mut self, header: &RecordHeader, wall_ms: u64, at: usize) {
         let source = match header.kind {
-            RecordKind::Write => CutSource::Bytes(self.buffer.len()),
+            RecordKind::Write => CutSource::Bytes(at),
             RecordKind::Discard => CutSource::Discard,
             RecordKind::WriteZeroes => CutSource::Zero,
             RecordKind::Resize => {
@@ -113,10 +97,9 @@ impl CutBuilder {
             _ => return,
         };
         if header.kind == RecordKind::Write {
-            self.buffer
-                .extend_from_slice(&record.payload[..header.payload_bytes as usize]);
+            self.payload_bytes += u64::from(header.payload_bytes);
         }
-        let label = record.wall_ms / limits::SLOT_MS;
+        let label = wall_ms / limits::SLOT_MS;
         if self.slot_of != Some(label) || self.slots.is_empty() {
             self.slot_of = Some(label);
             self.slots.push(Slot::default());
@@ -124,12 +107,13 @@ impl CutBuilder {
         let slot = self.slots.last_mut().expect("one was pushed");
         slot.ranges.insert(header.offset, header.length, source);
         slot.last = header.seq;
-        slot.wall_ms = slot.wall_ms.max(record.wall_ms);
+        slot.wall_ms = slot.wall_ms.max(wall_ms);
         self.first.get_or_insert(header.seq);
     }
 
-    /// Ends the cut at `last`, the position of the log after the last group that was read.
-    pub fn finish(mut self, last: Seq) -> Cut {
+    /// Ends the cut at `last`, the position of the log after the last group that was read into
+    /// `buffer`.
+    pub fn finish(mut self, last: Seq, buffer: Vec<u8>) -> Cut {
         if let Some(slot) = self.slots.last_mut() {
             slot.last = last;
         }
@@ -137,15 +121,10 @@ impl CutBuilder {
             first: self.first,
             last,
             slots: self.slots,
-            buffer: self.buffer,
+            payload_bytes: self.payload_bytes,
             size: self.size,
+            buffer,
         }
-    }
-}
-
-impl Default for CutBuilder {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -160,6 +139,7 @@ pub struct Cut {
     pub slots: Vec<Slot>,
     /// The newest size set in it.
     pub size: Option<u64>,
+    payload_bytes: u64,
     buffer: Vec<u8>,
 }
 
@@ -202,7 +182,7 @@ impl Cut {
 
     /// Bytes of payload, to size buffers by.
     pub fn bytes_hint(&self) -> usize {
-        self.buffer.len()
+        usize::try_from(self.payload_bytes).expect("it is in memory")
     }
 
     fn overlay(&self, slot: &Slot, block: u64, out: &mut [u8; BLOCK]) {
@@ -221,6 +201,12 @@ impl Cut {
                 None => {}
             }
         }
+    }
+
+    /// A block of the buffer.
+    pub fn block(&self, from: usize) -> &[u8; BLOCK] {
+        let bytes = self.bytes(from, BLOCK);
+        bytes.first_chunk().expect("as long as a block")
     }
 
     /// Bytes of the buffer.

@@ -1,13 +1,26 @@
 //! Reads a cut from the journal: groups in order, every byte verified. Blocks.
+//!
+//! Owns: reading ahead, the walk over groups. Does not own: what is kept of a record (`cut`).
+//!
+//! Extents are read in large pieces into one buffer, where the payload stays until it is sealed:
+//! small writes make small groups, and one call for each would cost more than all the rest.
+
+use std::io;
 
 use vpool_format::Seq;
-use vpool_format::journal::RecordKind;
+use vpool_format::journal::{GroupHeader, RecordKind};
 
 use super::cut::{Cut, CutBuilder};
 use crate::error::{Error, ErrorKind, Result, io as io_error};
-use crate::journal::scan::read_group;
+use crate::journal::scan::open_payload;
 use crate::journal::{Journal, SlotIndex, Span};
 use crate::limits::{BLOCK, Tuning};
+
+/// Blocks of the first piece that is read of an extent; each further one is twice as long, up to
+/// [`AHEAD_MAX`].
+const AHEAD_MIN: u32 = 16;
+/// 1 MiB.
+const AHEAD_MAX: u32 = 256;
 
 /// Where the packer goes on in the journal.
 #[derive(Debug, Clone, Copy)]
@@ -29,20 +42,24 @@ pub struct ReadCut {
     pub journal_bytes: u64,
 }
 
-/// Reads groups from the journal until a cut is full or `last` is reached. Blocks.
+/// Reads groups from the journal until a cut is full or `last` is reached; some `unpacked_bytes`
+/// are to be expected. Blocks.
 pub fn read_cut(
     journal: &Journal,
     spans: &[Span],
     cursor: Option<Cursor>,
     packed: Seq,
     last: Seq,
+    unpacked_bytes: u64,
     tuning: &Tuning,
 ) -> Result<ReadCut> {
-    let mut builder = CutBuilder::new();
+    let mut builder = CutBuilder::default();
+    // Some room for descriptors; many small groups make it grow.
+    let likely = unpacked_bytes.min(tuning.cut_bytes) * 17 / 16 + (AHEAD_MAX as u64) * BLOCK as u64;
+    let mut buffer = Vec::with_capacity(usize::try_from(likely).expect("some MiB"));
     let mut reached = packed;
     let mut after = cursor;
     let mut journal_bytes = 0;
-    let mut blocks = Vec::new();
     'spans: for span in spans {
         let (mut block, mut group) = match cursor {
             Some(at)
@@ -54,13 +71,15 @@ pub fn read_cut(
             }
             _ => (span.first_block, span.first_group),
         };
+        let mut ahead = Ahead::new(journal, span, block, &mut buffer);
         while reached < span.last.min(last) {
             if builder.is_full(tuning.cut_bytes) {
                 break 'spans;
             }
-            let found = read_group(journal, span, block, group)
+            let found = ahead
+                .group(block, group)
                 .map_err(|error| io_error("read the journal to pack it", &error))?;
-            let Some(found) = found else {
+            let Some((header, mut at)) = found else {
                 return Err(Error::new(
                     ErrorKind::Corrupt,
                     format!(
@@ -70,19 +89,21 @@ pub fn read_cut(
                     ),
                 ));
             };
-            for record in found.records(span, &mut blocks) {
-                if record.header.seq > packed && record.header.seq <= last {
-                    builder.push(&record);
-                    journal_bytes += match record.header.kind {
-                        RecordKind::Write => record.blocks.len() as u64 * BLOCK as u64,
+            for record in &header.records {
+                let blocks = record.payload_blocks() as usize;
+                if record.seq > packed && record.seq <= last {
+                    builder.push(record, header.wall_ms, at);
+                    journal_bytes += match record.kind {
+                        RecordKind::Write => (blocks * BLOCK) as u64,
                         RecordKind::Discard | RecordKind::WriteZeroes => 32,
                         _ => 0,
                     };
                 }
+                at += blocks * BLOCK;
             }
-            block += found.header.blocks();
+            block += header.blocks();
             group += 1;
-            reached = reached.max(found.header.last_seq);
+            reached = reached.max(header.last_seq);
             after = Some(Cursor {
                 slot: span.slot,
                 check: span.check,
@@ -92,8 +113,79 @@ pub fn read_cut(
         }
     }
     Ok(ReadCut {
-        cut: builder.finish(reached),
+        cut: builder.finish(reached, buffer),
         cursor: after,
         journal_bytes,
     })
+}
+
+/// The groups of one extent, read ahead to the end of a buffer.
+struct Ahead<'a> {
+    journal: &'a Journal,
+    span: &'a Span,
+    buffer: &'a mut Vec<u8>,
+    /// Where `first` is in the buffer.
+    start: usize,
+    first: u32,
+    /// The block after the last that was read.
+    end: u32,
+    next: u32,
+}
+
+impl<'a> Ahead<'a> {
+    fn new(journal: &'a Journal, span: &'a Span, first: u32, buffer: &'a mut Vec<u8>) -> Self {
+        Ahead {
+            journal,
+            span,
+            start: buffer.len(),
+            buffer,
+            first,
+            end: first,
+            next: AHEAD_MIN,
+        }
+    }
+
+    /// The descriptor of the group at `block`, and where its payload is in the buffer, opened;
+    /// `None` if there is no valid group of this use of the extent with this number. Each group
+    /// can be had once.
+    fn group(&mut self, block: u32, number: u64) -> io::Result<Option<(GroupHeader, usize)>> {
+        if !self.reach(block + 1)? {
+            return Ok(None);
+        }
+        let at = self.position(block);
+        let descriptor = &self.buffer[at..at + BLOCK];
+        let Ok(header) = GroupHeader::decode(descriptor, Some(self.span.check)) else {
+            return Ok(None);
+        };
+        if header.number != number || !self.reach(block + header.blocks())? {
+            return Ok(None);
+        }
+        let (from, to) = (at + BLOCK, self.position(block + header.blocks()));
+        let whole = open_payload(&header, self.span, block, &mut self.buffer[from..to]);
+        Ok(whole.then_some((header, from)))
+    }
+
+    fn position(&self, block: u32) -> usize {
+        self.start + (block - self.first) as usize * BLOCK
+    }
+
+    /// Reads up to before `end`; `false` if the extent ends before.
+    fn reach(&mut self, end: u32) -> io::Result<bool> {
+        let blocks = self.journal.extent_blocks();
+        if end > blocks {
+            return Ok(false);
+        }
+        if end > self.end {
+            let to = end.max(self.end + self.next).min(blocks);
+            self.next = (2 * self.next).min(AHEAD_MAX);
+            let at = self.position(self.end);
+            self.buffer.resize(self.position(to), 0);
+            let offset = self.journal.offset(self.span.slot, self.end);
+            self.journal
+                .file()
+                .read_at(&mut self.buffer[at..], offset)?;
+            self.end = to;
+        }
+        Ok(true)
+    }
 }

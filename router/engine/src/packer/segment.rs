@@ -12,6 +12,7 @@ use vpool_format::segment::{
     Codec, Content, IndexEntry, IndexPage, PAGE_ENTRIES, SegmentHeader, SubCut, Trailer,
 };
 use vpool_format::{Base, Epoch, Generation, PoolId, SegmentNo, Seq, Slot, StreamUid};
+use vpool_host::Aligned;
 use vpool_seal::{Backoff, ChunkContext, Compressor, ContentId, DiskKeys, PageContext, TAG_BYTES};
 
 use super::cut::{Cut, CutSource, PartialBlock};
@@ -89,24 +90,21 @@ pub fn seal_cut(
     let mut cuts = Vec::with_capacity(cut.slots.len());
     for index in 0..cut.slots.len() {
         let first_slot = object.begin_cut();
-        let mut run = Run::default();
+        let mut run = Run::new(cut);
         for (block, what) in blocks_of(cut, index, filled) {
-            let mut bytes = [0u8; BLOCK];
-            let content = match what {
+            let mut gathered = [0u8; BLOCK];
+            let (content, at) = match what {
                 Block::Zero(count, content) => {
                     run.flush(&mut object, compressor, backoff, &mut seen);
                     object.push_zero(block, count, content);
                     continue;
                 }
-                Block::Bytes(from) => {
-                    bytes.copy_from_slice(cut.bytes(from, BLOCK));
-                    &bytes
-                }
+                Block::Bytes(from) => (cut.block(from), Some(from)),
                 Block::Gathered => {
-                    gather(cut, index, block, &mut bytes);
-                    &bytes
+                    gather(cut, index, block, &mut gathered);
+                    (&gathered, None)
                 }
-                Block::Filled(filled) => filled,
+                Block::Filled(filled) => (filled, None),
             };
             if is_zero(content) {
                 run.flush(&mut object, compressor, backoff, &mut seen);
@@ -116,7 +114,7 @@ pub fn seal_cut(
             if !run.continues_at(block) {
                 run.flush(&mut object, compressor, backoff, &mut seen);
             }
-            run.push(block, content);
+            run.push(block, content, at);
         }
         run.flush(&mut object, compressor, backoff, &mut seen);
         cuts.push(SubCut {
@@ -222,29 +220,50 @@ fn is_zero(bytes: &[u8; BLOCK]) -> bool {
 }
 
 /// Contiguous blocks that make one chunk.
-#[derive(Default)]
-struct Run {
+struct Run<'a> {
+    cut: &'a Cut,
     first: u64,
-    bytes: Vec<u8>,
+    blocks: usize,
+    /// Where the blocks are in the cut's buffer, while they are there one after the other.
+    at: Option<usize>,
+    /// Else copies of them.
+    copied: Vec<u8>,
 }
 
-impl Run {
-    fn blocks(&self) -> u64 {
-        (self.bytes.len() / BLOCK) as u64
+impl<'a> Run<'a> {
+    fn new(cut: &'a Cut) -> Run<'a> {
+        Run {
+            cut,
+            first: 0,
+            blocks: 0,
+            at: None,
+            copied: Vec::new(),
+        }
     }
 
     /// A chunk never crosses a boundary of its own size, so that equal images have equal chunks.
     fn continues_at(&self, block: u64) -> bool {
-        !self.bytes.is_empty()
-            && block == self.first + self.blocks()
+        self.blocks > 0
+            && block == self.first + self.blocks as u64
             && !block.is_multiple_of(limits::CHUNK_BLOCKS)
     }
 
-    fn push(&mut self, block: u64, content: &[u8; BLOCK]) {
-        if self.bytes.is_empty() {
+    /// Adds a block, which is at `at` in the cut's buffer if it is there as it is.
+    fn push(&mut self, block: u64, content: &[u8; BLOCK], at: Option<usize>) {
+        if self.blocks == 0 {
             self.first = block;
+            self.at = at;
+        } else if let Some(start) = self.at
+            && at != Some(start + self.blocks * BLOCK)
+        {
+            let so_far = self.cut.bytes(start, self.blocks * BLOCK);
+            self.copied.extend_from_slice(so_far);
+            self.at = None;
         }
-        self.bytes.extend_from_slice(content);
+        if self.at.is_none() {
+            self.copied.extend_from_slice(content);
+        }
+        self.blocks += 1;
     }
 
     fn flush(
@@ -254,25 +273,30 @@ impl Run {
         backoff: &mut Backoff,
         seen: &mut impl FnMut(Slot, ContentId, &[u8]),
     ) {
-        if self.bytes.is_empty() {
+        if self.blocks == 0 {
             return;
         }
-        let (codec, packed) = compressor.compress(backoff, &self.bytes);
+        let bytes = match self.at {
+            Some(at) => self.cut.bytes(at, self.blocks * BLOCK),
+            None => &self.copied,
+        };
+        let (codec, packed) = compressor.compress(backoff, bytes);
         let slot = object.next_slot();
         let id = match codec {
             Codec::Raw => None,
-            Codec::Zstd => Some(object.plan.keys.content_id(&self.bytes)),
+            Codec::Zstd => Some(object.plan.keys.content_id(bytes)),
         };
-        let id = object.push_data(self.first, self.blocks(), codec, packed, id, &self.bytes);
-        seen(slot, id, &self.bytes);
-        self.bytes.clear();
+        let id = object.push_data(self.first, self.blocks as u64, codec, packed, id, bytes);
+        seen(slot, id, bytes);
+        self.copied.clear();
+        self.blocks = 0;
     }
 }
 
 /// An object being written.
 struct Object<'a> {
     plan: &'a SegmentPlan,
-    out: Vec<u8>,
+    out: Aligned,
     header_bytes: usize,
     part: vpool_seal::PartKey,
     chunks: Vec<IndexedChunk>,
@@ -303,7 +327,8 @@ impl<'a> Object<'a> {
             object_salt: plan.object_salt,
         };
         let encoded = header.encode(&|bytes| mac::segment_header(&plan.keys.pool, bytes));
-        let mut out = Vec::with_capacity(encoded.len() + bytes_hint + bytes_hint / 32 + 4096);
+        let capacity = encoded.len() + bytes_hint + bytes_hint / 32 + 4096;
+        let mut out = Aligned::with_capacity(capacity);
         out.extend_from_slice(&encoded);
         Object {
             plan,
@@ -406,7 +431,8 @@ impl<'a> Object<'a> {
             raw_bytes: u32::try_from(raw_bytes).expect("at most a chunk"),
         };
         let offset = self.out.len() as u64;
-        let free = self.part.seal(&context, packed, &mut self.out);
+        let seal = |out: &mut Vec<u8>| self.part.seal(&context, packed, out);
+        let free = self.out.append_with(seal);
         let content_id = match content {
             Content::Data => free.unwrap_or(content_id),
             _ => [0; 16],
@@ -446,7 +472,8 @@ impl<'a> Object<'a> {
                 segment: plan.segment,
                 page: page_count,
             };
-            pages.seal(&context, &page.encode(), &mut self.out);
+            let seal = |out: &mut Vec<u8>| pages.seal(&context, &page.encode(), out);
+            self.out.append_with(seal);
             page_count += 1;
         }
         let slot_count = self.slots();
@@ -469,10 +496,11 @@ impl<'a> Object<'a> {
             mac::trailer(&plan.keys.pool, &context, bytes)
         });
         self.out.extend_from_slice(&end);
+        let (out, start) = self.out.into_vec();
         SealedSegment {
             segment: plan.segment,
             last,
-            bytes: Bytes::from(self.out),
+            bytes: Bytes::from(out).slice(start..),
             index_offset,
             chunks: self.chunks,
         }

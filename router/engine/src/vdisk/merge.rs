@@ -273,7 +273,7 @@ impl Sink {
             .pool
             .host()
             .blocking
-            .run(move || (seal_nodes(&plan, &nodes, last), nodes))
+            .run_behind(move || (seal_nodes(&plan, &nodes, last), nodes))
             .await;
         for (chunk, node) in sealed.chunks.iter().zip(&nodes) {
             let address = ChunkAddress {

@@ -263,9 +263,9 @@ impl VDisk {
             .await
             .expect("never closed");
         let last = self.make_durable_for_packing().await?;
-        let (packed, cursor) = {
+        let (packed, cursor, unpacked_bytes) = {
             let shipping = self.shipping.lock();
-            (shipping.packed, shipping.cursor)
+            (shipping.packed, shipping.cursor, shipping.unpacked_bytes)
         };
         let spans: Vec<Span> = self
             .log
@@ -281,7 +281,17 @@ impl VDisk {
             .pool
             .host()
             .blocking
-            .run(move || read_cut(&journal, &spans, cursor, packed, last, &tuning))
+            .run_behind(move || {
+                read_cut(
+                    &journal,
+                    &spans,
+                    cursor,
+                    packed,
+                    last,
+                    unpacked_bytes,
+                    &tuning,
+                )
+            })
             .await
             .map_err(|error| error.during(format_args!("disk {}", self.name())))?;
         // The store may be long in answering: other disks of the pool pack meanwhile.
@@ -323,7 +333,7 @@ impl VDisk {
             .pool
             .host()
             .blocking
-            .run(move || disk.seal(&plan, &read.cut, &filled))
+            .run_behind(move || disk.seal(&plan, &read.cut, &filled))
             .await;
         self.counts
             .shipped_bytes
@@ -436,7 +446,7 @@ impl VDisk {
             &mut backoff,
             |slot, id, plain| {
                 let key = vpool_cache::ChunkKey { uid, segment, slot };
-                cache.insert(key, plain, id, &self.lineage.keys, Layers::Ssd);
+                cache.insert_copy(key, plain, id, &self.lineage.keys, Layers::Ssd);
             },
         );
         self.shipping.lock().backoff = backoff;

@@ -44,7 +44,7 @@ proptest! {
         match codec {
             Codec::Raw => prop_assert_eq!(stored, &raw[..]),
             Codec::Zstd => {
-                prop_assert!(stored.len() + length.div_ceil(16) <= length);
+                prop_assert!(stored.len() + length.div_ceil(8) <= length);
                 let mut out = vec![1, 2, 3];
                 Decompressor::new().decompress(stored, raw_bytes, &mut out).expect("is whole");
                 prop_assert_eq!(&out[3..], &raw[..]);
@@ -146,4 +146,23 @@ fn data_that_only_looks_as_if_it_shrank_is_given_up() {
     assert!(tries < 15, "{tries}");
     let (tries, shrank) = tried(&mut backoff, (0..64).map(|seed| text(seed, 32768)));
     assert!(tries >= 32 && tries == shrank, "{tries} {shrank}");
+}
+
+#[test]
+fn data_at_the_border_is_mostly_left_alone_and_what_saves_a_little_is_found_again() {
+    // Noise, with so many zeroes at the end of each chunk.
+    let chunk = |seed, zeroes: usize| {
+        let mut bytes = random(seed, 32768);
+        bytes[32768 - zeroes..].fill(0);
+        bytes
+    };
+    let mut backoff = Backoff::default();
+    // Every fifth saves a sixth, the rest too little; none looks random.
+    let mixed = (0..800).map(|seed| chunk(seed, if seed % 5 == 0 { 5461 } else { 3700 }));
+    let (tries, _) = tried(&mut backoff, mixed);
+    assert!(tries < 200, "{tries} of 800");
+    // All of them do.
+    let fair = (0..1000).map(|seed| chunk(seed, 5461));
+    let (_, shrank) = tried(&mut backoff, fair);
+    assert!(shrank > 850, "{shrank} of 1000");
 }
