@@ -51,8 +51,8 @@ pub const WRITE_WHOLE_BYTES: u64 = 1 << 20;
 /// Extents zeroed under one sync.
 pub const PREPARE_BATCH: usize = 4;
 
-/// Zeroes written in one call.
-pub const ZERO_WRITE_BYTES: usize = 1 << 20;
+/// Zeroes written in one call, which holds up writers of the journal's file for so long.
+pub const ZERO_WRITE_BYTES: usize = 128 << 10;
 
 /// Payload blocks in one group at most; the descriptor's room for checksums bounds it too.
 pub const GROUP_PAYLOAD_BLOCKS: u32 = 256;
@@ -90,6 +90,9 @@ pub const CUT_AGE: Duration = Duration::from_secs(60);
 
 /// The same, when at least [`CUT_BYTES_AT_RISK`] is at risk.
 pub const CUT_AGE_AT_RISK: Duration = Duration::from_secs(5);
+
+/// Full segments are cut at once when nothing was written for so long.
+pub const CUT_PAUSE: Duration = Duration::from_millis(50);
 
 /// "Much is at risk", in bytes.
 pub const CUT_BYTES_AT_RISK: u64 = 4 << 20;

@@ -19,6 +19,7 @@ use crate::dirty::PoolDirty;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::Journal;
 use crate::limits::{self, Tuning};
+use crate::vdisk::shipping::Room;
 
 /// What a pool is made of.
 #[derive(Debug)]
@@ -174,9 +175,15 @@ impl Pool {
         &self.dirty
     }
 
-    /// Whether writers find room: in the journal, and in memory.
-    pub fn has_room(&self) -> bool {
-        self.journal.has_room() && !self.dirty.is_full()
+    /// What writers find: in the journal, and in memory.
+    pub fn room(&self) -> Room {
+        if !self.journal.has_room() || self.dirty.is_full() {
+            Room::None
+        } else if self.journal.is_filling() || self.dirty.is_pressed() {
+            Room::Some
+        } else {
+            Room::Plenty
+        }
     }
 
     /// One for each segment on its way.

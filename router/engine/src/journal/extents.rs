@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use vpool_commit::{Retired, SlotPin};
 
 use super::file::{Journal, SlotIndex, Taken};
@@ -217,10 +218,13 @@ impl Journal {
     /// Makes extents ready ahead of need: zeroes and syncs them, so that a later flush writes
     /// data only and no file system metadata.
     async fn prepare(self: Arc<Self>) {
-        let mut written = self.written_bytes();
+        let mut written = (self.written_bytes(), Instant::now());
         loop {
             let now = self.written_bytes();
-            let idle = std::mem::replace(&mut written, now) == now;
+            if written.0 != now {
+                written = (now, Instant::now());
+            }
+            let idle = written.1.elapsed() >= limits::REST_PAUSE;
             let next = self.next_to_prepare(idle);
             // Outside our own locks: the others' are taken in there.
             self.shares.poke_borrowers(self.share);
@@ -384,6 +388,13 @@ impl Journal {
         let mut state = self.state.lock();
         self.reap(&mut state);
         state.ready.len() > limits::CONTROL_EXTENTS
+    }
+
+    /// Whether half of what is guaranteed to the pool is in use: a quarter of the journal, for
+    /// the only pool.
+    pub fn is_filling(&self) -> bool {
+        let used = self.state.lock().used();
+        2 * used >= self.shares.guaranteed(self.share) as usize
     }
 
     /// How full the journal is: extents in use, and the most there may be.

@@ -95,6 +95,11 @@ impl JournalShares {
         }
     }
 
+    /// Extents that a pool has in any case.
+    pub fn guaranteed(&self, pool: ShareId) -> u32 {
+        self.pools.lock()[pool.0].guaranteed
+    }
+
     /// Asks the pools that have borrowed to give back what they do not use, if this one wants
     /// it. For a caller that holds no journal's lock.
     pub fn poke_borrowers(&self, pool: ShareId) {

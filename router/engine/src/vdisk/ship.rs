@@ -20,6 +20,7 @@ use vpool_seal::Compressor;
 
 use super::VDisk;
 use super::place::Place;
+use super::shipping::Room;
 use crate::chunks::object_key;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{Log, Span};
@@ -74,11 +75,11 @@ impl VDisk {
             self.log_frontier().await?;
             self.merge_if_due();
             let now = self.pool.host().clock.boot_ns();
-            let starved = !self.pool.has_room();
+            let room = self.pool.room();
             let decision = self
                 .shipping
                 .lock()
-                .decide_cut(now, self.pool.tuning(), starved);
+                .decide_cut(now, self.pool.tuning(), room);
             let cut_due = match decision {
                 Ok(()) if self.pending_has_room() => {
                     if let Some(image) = place.take() {
@@ -98,7 +99,7 @@ impl VDisk {
                 }
             };
             let mark_due = self.mark_if_due()?;
-            let rest_due = self.rest_if_idle(starved).await?;
+            let rest_due = self.rest_if_idle(room == Room::None).await?;
             // A frontier that found no room is tried again soon: space depends on it.
             let retry = self
                 .shipping

@@ -12,6 +12,17 @@ use crate::journal::PlacedBlock;
 use crate::limits::{self, BLOCK, Tuning};
 use crate::packer::{Cursor, IndexedChunk};
 
+/// How much a pool has, of its journal and of memory for what is not in the map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// Less than a quarter is used.
+    Plenty,
+    /// Writers find room.
+    Some,
+    /// Writers wait.
+    None,
+}
+
 /// How far shipping is.
 #[derive(Debug)]
 pub struct Shipping {
@@ -27,6 +38,8 @@ pub struct Shipping {
     pub(super) checkpoint: u64,
     pub(super) sync_to: Seq,
     merge_due: bool,
+    /// Full segments are cut one after the other until none is left.
+    draining: bool,
     pub(super) backoff: Backoff,
     pub(super) mark_at: Option<Instant>,
     /// When something was last logged.
@@ -57,6 +70,7 @@ impl Shipping {
             checkpoint: 0,
             sync_to: Seq(0),
             merge_due,
+            draining: false,
             backoff: Backoff::default(),
             mark_at: None,
             logged_ns: now_ns,
@@ -78,8 +92,9 @@ impl Shipping {
         self.unpacked_bytes + self.in_flight_bytes
     }
 
-    /// Notes what was logged; answers how much waits to be packed.
-    pub fn logged(&mut self, placed: &[PlacedBlock], now_ns: u64) -> u64 {
+    /// Notes what was logged; answers how much waited to be packed before, and does now.
+    pub fn logged(&mut self, placed: &[PlacedBlock], now_ns: u64) -> (u64, u64) {
+        let before = self.unpacked_bytes;
         for piece in placed {
             // A discard costs the journal little, but wants to be shipped too.
             self.unpacked_bytes += if piece.at.is_some() { BLOCK as u64 } else { 32 };
@@ -88,7 +103,7 @@ impl Shipping {
         if self.unpacked_bytes > 0 {
             self.unpacked_since.get_or_insert(now_ns);
         }
-        self.unpacked_bytes
+        (before, self.unpacked_bytes)
     }
 
     /// The end of the stream if all of it has been shipped and the frontier says so.
@@ -174,12 +189,14 @@ impl Shipping {
         self.shipped = (segment, self.shipped.1.max(flight.last));
     }
 
-    /// Whether a cut is due at `now_ns`, and if not, when it will be at the latest.
+    /// Whether a cut is due at `now_ns`, and if not, when it will be at the latest. `pool` says
+    /// how much room there is: while there is plenty, clients that write without pause have the
+    /// machine for themselves until what they write has come of age.
     pub(super) fn decide_cut(
-        &self,
+        &mut self,
         now_ns: u64,
         tuning: &Tuning,
-        starved: bool,
+        room: Room,
     ) -> std::result::Result<(), Option<u64>> {
         if self.flights.len() as u64 >= limits::UPLOAD_WINDOW {
             return Err(None);
@@ -199,9 +216,14 @@ impl Shipping {
         };
         let due = since + u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
         let full = self.unpacked_bytes >= tuning.cut_bytes;
-        if full || starved || self.sync_to > self.packed || now_ns >= due {
+        let must = room == Room::None || self.sync_to > self.packed || now_ns >= due;
+        let pause = self.logged_ns + u64::try_from(limits::CUT_PAUSE.as_nanos()).expect("short");
+        let may = full && (self.draining || room != Room::Plenty || now_ns >= pause);
+        if must || may {
+            self.draining = full;
             return Ok(());
         }
-        Err(Some(due))
+        self.draining = false;
+        Err(Some(if full { due.min(pause) } else { due }))
     }
 }

@@ -113,7 +113,7 @@ impl VDisk {
             // Some group carries it.
             self.marked.fetch_max(durable.0, Ordering::AcqRel);
         }
-        let unshipped = self
+        let (before, unpacked) = self
             .shipping
             .lock()
             .logged(&placed, self.pool.host().clock.boot_ns());
@@ -130,7 +130,9 @@ impl VDisk {
         self.counts
             .written_bytes
             .fetch_add(bytes, Ordering::Relaxed);
-        if unshipped >= self.pool.tuning().cut_bytes || unshipped == bytes {
+        // With each segment that is full now, and with the first byte of one.
+        let cut_bytes = self.pool.tuning().cut_bytes;
+        if unpacked / cut_bytes > before / cut_bytes || before == 0 {
             self.wake.notify_one();
         }
         if journal.unsynced_bytes() > limits::UNSYNCED_BYTES_SYNC {
