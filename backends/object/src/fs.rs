@@ -9,6 +9,7 @@
 //! Does not own: how many requests run at a time ([`limit`](crate::limit)): each occupies
 //! one blocking thread of the runtime.
 
+mod direct;
 mod directories;
 mod errors;
 mod list;
@@ -248,23 +249,32 @@ fn no_location(path: &Path, why: &str) -> Error {
 }
 
 /// Exactly the bytes of `range`, which lies within the file as it was when it was opened.
-fn read(key: &Key, mut file: &File, range: Range<u64>) -> Result<Bytes> {
+fn read(key: &Key, file: &File, range: Range<u64>) -> Result<Bytes> {
     let what = || format!("get {key}");
     let length = range.end - range.start;
     let capacity = usize::try_from(length)
         .map_err(|error| Error::new(ErrorKind::Invalid, what()).with_source(error))?;
-    if range.start > 0 {
-        file.seek(SeekFrom::Start(range.start))
-            .map_err(|error| failed_io(what(), error))?;
-    }
-    let mut body = Vec::with_capacity(capacity);
-    file.take(length)
-        .read_to_end(&mut body)
-        .map_err(|error| failed_io(what(), error))?;
+    let direct = match capacity {
+        direct::BYTES_MIN.. => direct::read(file, &range),
+        _ => Ok(None),
+    };
+    let body = match direct.map_err(|error| failed_io(what(), error))? {
+        Some(body) => body,
+        None => read_cached(file, range.start, length).map_err(|error| failed_io(what(), error))?,
+    };
     if body.len() != capacity {
         let context = format!("get {key}: {} bytes where {length} should be", body.len());
         return Err(Error::new(ErrorKind::Damaged, context));
     }
+    Ok(body)
+}
+
+fn read_cached(mut file: &File, start: u64, length: u64) -> std::io::Result<Bytes> {
+    if start > 0 {
+        file.seek(SeekFrom::Start(start))?;
+    }
+    let mut body = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+    file.take(length).read_to_end(&mut body)?;
     Ok(Bytes::from(body))
 }
 

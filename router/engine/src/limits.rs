@@ -51,6 +51,10 @@ pub const WRITE_WHOLE_BYTES: u64 = 1 << 20;
 /// Extents zeroed under one sync.
 pub const PREPARE_BATCH: usize = 4;
 
+/// After extents were made ready while there were enough for now, nothing is made for so many
+/// times as long as that took.
+pub const PREPARE_PAUSES: u32 = 3;
+
 /// Zeroes written in one call, which holds up writers of the journal's file for so long.
 pub const ZERO_WRITE_BYTES: usize = 128 << 10;
 

@@ -26,6 +26,9 @@ const COPIES: u32 = 5;
 /// The pool whose store dies, and its disk.
 const DEAD: &str = "dead";
 
+/// The journal of two pools beside each other.
+const JOURNAL_MIB_MIN: u64 = 1024;
+
 /// Nothing here takes longer to come to rest.
 const REST_TIME_MAX: Duration = Duration::from_secs(60);
 
@@ -125,8 +128,10 @@ fn beside(
     column: &'static str,
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
+    // Large enough for a burst to fit into what is guaranteed to each of two pools, a quarter:
+    // this is not about the store's rate.
     let flags = Flags {
-        journal: format!("{}M", options.journal_mib),
+        journal: format!("{}M", options.journal_mib.max(JOURNAL_MIB_MIN)),
         ..flags()
     };
     let rig = Rig::start(options, None, Place::Fs, flags)?;

@@ -15,12 +15,10 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 
-use rustix::fs::{
-    AtFlags, Mode, OFlags, RenameFlags, fcntl_getfl, fcntl_setfl, linkat, openat, renameat_with,
-    unlinkat,
-};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, linkat, openat, renameat_with, unlinkat};
 use rustix::io::Errno;
 
+use super::direct;
 use super::directories::{DIRECTORY, sync};
 use super::errors::{failed, failed_io};
 use super::names::{Place, split};
@@ -45,66 +43,13 @@ fn is_gone(errno: Errno) -> bool {
     matches!(errno, Errno::NOENT | Errno::STALE)
 }
 
-/// A body of this size or more goes past the page cache. A segment is read back seldom, and what
-/// is read is kept by the caches above; filling the page cache with it costs CPU that the writers
-/// need (row "write 1M" of `make bench`).
-const DIRECT_BYTES_MIN: usize = 1 << 20;
-/// Bytes of one such write, and what its place, length and memory are a multiple of.
-const DIRECT_BYTES: usize = 1 << 20;
-const DIRECT_ALIGN: usize = 4096;
-
 fn write_body(file: &File, body: &[u8]) -> io::Result<()> {
     let mut file = file;
     let written = match body.len() {
-        DIRECT_BYTES_MIN.. => write_direct(file, body)?,
+        direct::BYTES_MIN.. => direct::write(file, body)?,
         _ => 0,
     };
     file.write_all(&body[written..])
-}
-
-/// Writes as much of the front of a body as whole blocks make, past the page cache, and answers
-/// how much; 0 on a file system that does not do that.
-fn write_direct(file: &File, body: &[u8]) -> io::Result<usize> {
-    let mut to = file;
-    let flags = fcntl_getfl(file)?;
-    if fcntl_setfl(file, flags | OFlags::DIRECT).is_err() {
-        return Ok(0);
-    }
-    let mut copy = Vec::new();
-    let whole = body.len() - body.len() % DIRECT_ALIGN;
-    let mut written = 0;
-    while written < whole {
-        let piece = &body[written..whole.min(written + DIRECT_BYTES)];
-        let aligned = if piece.as_ptr().addr().is_multiple_of(DIRECT_ALIGN) {
-            piece
-        } else {
-            copy_aligned(&mut copy, piece)
-        };
-        match to.write(aligned) {
-            Ok(0) => break,
-            Ok(bytes) => written += bytes,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // Allowed to ask for, but not to do: as ever then.
-            Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => break,
-            Err(error) => return Err(error),
-        }
-        if !written.is_multiple_of(DIRECT_ALIGN) {
-            // The file system is about to be full; the rest says so.
-            break;
-        }
-    }
-    fcntl_setfl(file, flags)?;
-    Ok(written)
-}
-
-/// A copy at an aligned place of a buffer.
-fn copy_aligned<'a>(buffer: &'a mut Vec<u8>, bytes: &[u8]) -> &'a [u8] {
-    buffer.clear();
-    buffer.reserve_exact(DIRECT_BYTES + DIRECT_ALIGN);
-    let padding = buffer.as_ptr().align_offset(DIRECT_ALIGN);
-    buffer.resize(padding, 0);
-    buffer.extend_from_slice(bytes);
-    &buffer[padding..]
 }
 
 impl Root {

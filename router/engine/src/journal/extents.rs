@@ -39,7 +39,8 @@ pub(super) struct Extents {
 
 /// What [`Journal::prepare`] does next.
 enum Next {
-    Make(Vec<SlotIndex>),
+    /// These, and whether there is time.
+    Make(Vec<SlotIndex>, bool),
     /// For somebody who needs more, or for a quiet time.
     Wait,
     Nothing,
@@ -228,8 +229,8 @@ impl Journal {
             let next = self.next_to_prepare(idle);
             // Outside our own locks: the others' are taken in there.
             self.shares.poke_borrowers(self.share);
-            let batch = match next {
-                Next::Make(batch) => batch,
+            let (batch, paced) = match next {
+                Next::Make(batch, paced) => (batch, paced),
                 Next::Nothing => return,
                 Next::Again => continue,
                 Next::Wait => {
@@ -241,10 +242,14 @@ impl Journal {
                     continue;
                 }
             };
+            let begun = Instant::now();
             match self.make(&batch).await {
                 Ok(()) => {
                     self.state.lock().ready.extend(batch);
                     self.room().notify_waiters();
+                    if paced {
+                        self.breathe(limits::PREPARE_PAUSES * begun.elapsed()).await;
+                    }
                 }
                 Err(error) => {
                     let count = u32::try_from(batch.len()).expect("a small batch");
@@ -260,6 +265,23 @@ impl Journal {
                     self.room().notify_waiters();
                     return;
                 }
+            }
+        }
+    }
+
+    /// Leaves the SSD to those who write and sync meanwhile, unless they are about to find no
+    /// extent.
+    async fn breathe(&self, time: Duration) {
+        let end = tokio::time::sleep(time);
+        tokio::pin!(end);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut end => return,
+                () = self.more.notified() => {}
+            }
+            if self.is_short(&self.state.lock()) {
+                return;
             }
         }
     }
@@ -283,12 +305,14 @@ impl Journal {
         let mut state = self.state.lock();
         self.reap(&mut state);
         let wanted = self.ready_wanted(&state);
-        let mut batch = self.choose_to_prepare(&mut state, wanted);
+        let paced = !idle && !self.is_short(&state);
+        let most = if paced { 1 } else { limits::PREPARE_BATCH };
+        let mut batch = self.choose_to_prepare(&mut state, wanted, most);
         if batch.is_empty() && state.ready.len() < self.ready_at_rest() {
             if !idle {
                 return Next::Wait;
             }
-            batch = self.choose_to_prepare(&mut state, self.ready_at_rest());
+            batch = self.choose_to_prepare(&mut state, self.ready_at_rest(), most);
         }
         if batch.is_empty() {
             if std::mem::take(&mut state.look_again) {
@@ -298,18 +322,24 @@ impl Journal {
             state.preparing = false;
             return Next::Nothing;
         }
-        Next::Make(batch)
+        Next::Make(batch, paced)
     }
 
     /// How many extents should be ready: as many as are in use, within bounds.
     fn ready_wanted(&self, state: &Extents) -> usize {
-        let used = state.used();
-        let all = self.shares.extents_max() as usize;
-        let (low, high) = (limits::READY_EXTENTS_MIN, limits::READY_EXTENTS_MAX);
-        used.clamp(
-            (all / 8).clamp(low.0, low.1),
-            (all / 4).clamp(high.0, high.1),
-        )
+        let high = limits::READY_EXTENTS_MAX;
+        let most = (self.shares.extents_max() as usize / 4).clamp(high.0, high.1);
+        state.used().clamp(self.ready_least(), most)
+    }
+
+    fn ready_least(&self) -> usize {
+        let low = limits::READY_EXTENTS_MIN;
+        (self.shares.extents_max() as usize / 8).clamp(low.0, low.1)
+    }
+
+    /// Whether so few are ready that writers may soon wait for more.
+    fn is_short(&self, state: &Extents) -> bool {
+        state.ready.len() < self.ready_least()
     }
 
     /// How many are made ready while nobody writes.
@@ -329,9 +359,9 @@ impl Journal {
         ready * (self.extent_bytes - self.extent_bytes / 16) > bytes
     }
 
-    fn choose_to_prepare(&self, state: &mut Extents, ahead: usize) -> Vec<SlotIndex> {
+    fn choose_to_prepare(&self, state: &mut Extents, ahead: usize, most: usize) -> Vec<SlotIndex> {
         let mut batch = Vec::new();
-        while state.ready.len() + batch.len() < ahead && batch.len() < limits::PREPARE_BATCH {
+        while state.ready.len() + batch.len() < ahead && batch.len() < most {
             // Without a single ready extent no frontier could be logged and no space come back: a
             // few may be made beyond the share, and only control records get the last one.
             let last_resort = state.ready.is_empty() && batch.is_empty();
