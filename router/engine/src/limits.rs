@@ -56,7 +56,7 @@ pub const PREPARE_BATCH: usize = 4;
 pub const PREPARE_PAUSES: u32 = 3;
 
 /// Zeroes written in one call, which holds up writers of the journal's file for so long.
-pub const ZERO_WRITE_BYTES: usize = 128 << 10;
+pub const ZERO_WRITE_BYTES: usize = 32 << 10;
 
 /// Payload blocks in one group at most; the descriptor's room for checksums bounds it too.
 pub const GROUP_PAYLOAD_BLOCKS: u32 = 256;
