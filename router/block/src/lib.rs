@@ -97,6 +97,9 @@ pub trait BlockDevice: Send + Sync + fmt::Debug {
     /// Returns when everything acknowledged before the call is durable.
     async fn flush(&self) -> Result<(), BlockError>;
 
+    /// The client takes leave in order: it has had the answer to everything that it asked.
+    fn left(&self) {}
+
     /// Fetches the range into the cache; trouble is not an error of the disk's.
     async fn prefetch(&self, offset: u64, length: u64) -> Result<(), BlockError>;
 

@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use vpool_cache::{CacheConfig, ChunkCache, ChunkKey, Layers, SsdConfig};
+use vpool_cache::{CacheConfig, CacheMemory, ChunkCache, ChunkKey, Layers, SsdConfig};
 use vpool_format::{DiskId, PoolId, SegmentNo, Slot, StreamUid};
 use vpool_host::Host;
 use vpool_seal::{DataKey, DiskKeys, PoolKey};
@@ -35,7 +35,7 @@ async fn main() -> std::io::Result<()> {
         };
         let config = CacheConfig {
             pool: pool.clone(),
-            memory_bytes: 1 << 30,
+            memory: CacheMemory::new(1 << 30),
             ssd: Some(ssd.clone()),
         };
         memory(
@@ -50,7 +50,7 @@ async fn main() -> std::io::Result<()> {
             &keys,
         );
         let config = CacheConfig {
-            memory_bytes: 0,
+            memory: CacheMemory::new(0),
             ..config
         };
         ssd_layer(form, &ChunkCache::open(Host::real(), &config), &keys).await;

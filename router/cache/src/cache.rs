@@ -19,7 +19,7 @@ use crate::limits::{
     QUEUE_BYTES_MAX, QUEUE_CHUNKS_MAX, VALUE_BYTES_MAX, ZONE_BYTES, ZONE_BYTES_MAX, ZONE_BYTES_MIN,
     ZONES_MAX, ZONES_MIN,
 };
-use crate::memory::Memory;
+use crate::memory::{CacheMemory, Memory};
 use crate::ssd::Ssd;
 use crate::statistics::{Counter, Statistics};
 use crate::writer::{Chunk, Message, Writer};
@@ -29,8 +29,8 @@ use crate::writer::{Chunk, Message, Writer};
 pub struct CacheConfig {
     /// The pool whose chunks it holds.
     pub pool: Arc<PoolSecrets>,
-    /// Bytes of memory for values, overheads counted in.
-    pub memory_bytes: usize,
+    /// Memory for values, which it may share with other caches.
+    pub memory: Arc<CacheMemory>,
     /// The SSD layer; `None` for memory alone.
     pub ssd: Option<SsdConfig>,
 }
@@ -87,7 +87,7 @@ pub enum Layers {
 
 /// The chunk cache of a pool.
 pub struct ChunkCache {
-    memory: Memory,
+    memory: Arc<Memory>,
     ssd: Option<Arc<Ssd>>,
     queue: Option<mpsc::Sender<Message>>,
     ssd_hits: Counter,
@@ -99,7 +99,7 @@ impl ChunkCache {
     /// called on the runtime that is to do the work.
     pub fn open(host: Host, config: &CacheConfig) -> ChunkCache {
         let mut cache = ChunkCache {
-            memory: Memory::new(config.memory_bytes),
+            memory: Memory::new(&config.memory),
             ssd: None,
             queue: None,
             ssd_hits: Counter::default(),

@@ -31,6 +31,7 @@ mod zone;
 
 pub use cache::{CacheConfig, ChunkCache, Layers, SsdConfig};
 pub use key::ChunkKey;
+pub use memory::CacheMemory;
 pub use statistics::Statistics;
 
 #[cfg(test)]

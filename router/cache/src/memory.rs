@@ -6,11 +6,13 @@
 //! held once, whatever the number of their addresses (`contents`); their bytes are counted once.
 //! Lock order: shard, then contents.
 
+mod budget;
 mod contents;
 mod ghost;
 mod list;
 mod shard;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
@@ -19,6 +21,7 @@ use vpool_seal::ContentId;
 
 use crate::ChunkKey;
 use crate::limits::{ENTRY_OVERHEAD, SHARD_BYTES_MIN, SHARDS_MAX, VALUE_BYTES_MAX};
+pub use budget::CacheMemory;
 use contents::Contents;
 use shard::{Shard, Value};
 
@@ -28,7 +31,13 @@ pub(crate) struct Memory {
     shards: Box<[Mutex<Shard>]>,
     contents: Contents,
     used_bytes: AtomicUsize,
-    capacity_bytes: usize,
+    budget: Arc<CacheMemory>,
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.budget.give_back(*self.used_bytes.get_mut());
+    }
 }
 
 /// Figures of the memory layer.
@@ -40,19 +49,27 @@ pub(crate) struct MemoryFigures {
 }
 
 impl Memory {
-    /// At most `capacity_bytes`, overheads counted in.
-    pub(crate) fn new(capacity_bytes: usize) -> Memory {
+    /// One layer of those that share the memory.
+    pub(crate) fn new(budget: &Arc<CacheMemory>) -> Arc<Memory> {
+        let capacity_bytes = budget.bytes_max();
         let shards = (capacity_bytes / SHARD_BYTES_MIN).clamp(1, SHARDS_MAX);
         let shards = 1 << shards.ilog2();
         let share_bytes = capacity_bytes / shards;
-        Memory {
+        let memory = Arc::new(Memory {
             shards: (0..shards)
                 .map(|_| Mutex::new(Shard::new(share_bytes)))
                 .collect(),
             contents: Contents::default(),
             used_bytes: AtomicUsize::new(0),
-            capacity_bytes,
-        }
+            budget: budget.clone(),
+        });
+        budget.join(&memory);
+        memory
+    }
+
+    /// Bytes that it takes.
+    fn used_bytes(&self) -> usize {
+        self.used_bytes.load(Ordering::Relaxed)
     }
 
     /// The value of an address.
@@ -83,7 +100,7 @@ impl Memory {
     /// too long is not kept.
     pub(crate) fn insert(&self, key: ChunkKey, bytes: Bytes, content: Option<ContentId>) {
         let cost = bytes.len() + ENTRY_OVERHEAD;
-        if bytes.len() > VALUE_BYTES_MAX || cost > self.capacity_bytes / 2 {
+        if bytes.len() > VALUE_BYTES_MAX || cost > self.budget.bytes_max() / 2 {
             return;
         }
         let home = self.shard_of(&key);
@@ -93,11 +110,17 @@ impl Memory {
                 return;
             }
             let (value, new_bytes) = self.contents.share(bytes, content);
-            self.used_bytes
-                .fetch_add(new_bytes + ENTRY_OVERHEAD, Ordering::Relaxed);
+            let new_bytes = new_bytes + ENTRY_OVERHEAD;
+            self.used_bytes.fetch_add(new_bytes, Ordering::Relaxed);
+            self.budget.take(new_bytes);
             shard.insert(key, value);
         }
-        self.shrink(home);
+        if self.budget.is_over() {
+            match self.budget.who_gives_way(self.used_bytes()) {
+                None => self.shrink(home),
+                Some(larger) => larger.shrink(home % larger.shards.len()),
+            }
+        }
     }
 
     /// Forgets an address.
@@ -122,7 +145,7 @@ impl Memory {
 
     pub(crate) fn figures(&self) -> MemoryFigures {
         let mut figures = MemoryFigures {
-            used_bytes: self.used_bytes.load(Ordering::Relaxed),
+            used_bytes: self.used_bytes(),
             ..MemoryFigures::default()
         };
         for shard in &self.shards {
@@ -138,7 +161,7 @@ impl Memory {
         let shards = self.shards.len();
         for turn in 0..shards {
             let index = (home + turn) % shards;
-            while self.used_bytes.load(Ordering::Relaxed) > self.capacity_bytes {
+            while self.budget.is_over() {
                 let Some(value) = self.shards[index].lock().evict() else {
                     break;
                 };
@@ -150,6 +173,7 @@ impl Memory {
     fn release(&self, value: Value) {
         let freed = self.contents.release(value) + ENTRY_OVERHEAD;
         self.used_bytes.fetch_sub(freed, Ordering::Relaxed);
+        self.budget.give_back(freed);
     }
 
     fn shard_of(&self, key: &ChunkKey) -> usize {

@@ -16,7 +16,7 @@ use vpool_host::OpenMode;
 use vpool_host::sim::{Dice, SimHost};
 use vpool_seal::{DataKey, DiskKeys, PoolKey, PoolSecrets};
 
-use crate::{CacheConfig, ChunkCache, ChunkKey, Layers, SsdConfig};
+use crate::{CacheConfig, CacheMemory, ChunkCache, ChunkKey, Layers, SsdConfig};
 
 const FILE: &str = "/ssd/pool.cache";
 const ZONE_BYTES: u32 = 256 << 10;
@@ -57,7 +57,7 @@ impl World {
         };
         let config = CacheConfig {
             pool: pool.clone(),
-            memory_bytes: 0,
+            memory: CacheMemory::new(0),
             ssd: Some(ssd),
         };
         let cache = ChunkCache::open(sim.host(), &config);

@@ -13,7 +13,7 @@ use vpool_metadata::Metadata;
 use vpool_object::{ErrorKind as StoreKind, Key, ObjectStore};
 use vpool_seal::PoolSecrets;
 
-use crate::chunks::nodes::Nodes;
+use crate::chunks::nodes::{NodeMemory, Nodes};
 use crate::chunks::{Chunks, object_key};
 use crate::dirty::PoolDirty;
 use crate::error::{Error, ErrorKind, Result};
@@ -45,7 +45,7 @@ pub struct PoolParts {
     /// The secrets.
     pub secrets: Arc<PoolSecrets>,
     /// Bytes of decoded map nodes in memory.
-    pub node_bytes: usize,
+    pub node_memory: Arc<NodeMemory>,
     /// The memory for what is not in the map yet.
     pub dirty: PoolDirty,
     /// Segments in memory at most.
@@ -91,7 +91,7 @@ impl Pool {
             chunks.clone(),
             parts.local,
             parts.secrets.clone(),
-            parts.node_bytes,
+            parts.node_memory,
         ));
         Arc::new(Pool {
             id: parts.id,

@@ -16,12 +16,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::{Mutex, RwLock};
 use vpool_block::{Attached, BlockError, ExportName, Exports};
+use vpool_cache::CacheMemory;
 use vpool_format::{DiskId, GridId, PoolId};
 use vpool_host::{Host, LocalStore, Table, TableKind};
 use vpool_metadata::{DiskEntry, Metadata, PoolEntry, THIS_HOST};
 use vpool_object::ObjectStore;
 use vpool_seal::GridKey;
 
+use crate::chunks::nodes::NodeMemory;
 use crate::dirty::DirtyMemory;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::{FoundExtent, JournalShares};
@@ -81,6 +83,8 @@ pub struct Router {
     grid: GridId,
     shares: Arc<JournalShares>,
     dirty: Arc<DirtyMemory>,
+    chunk_memory: Arc<CacheMemory>,
+    node_memory: Arc<NodeMemory>,
     pools: RwLock<BTreeMap<PoolId, Arc<OpenPool>>>,
     /// One change of the set of pools or disks at a time.
     changes: tokio::sync::Mutex<()>,
@@ -182,6 +186,9 @@ impl Router {
         let extents = (parts.journal_bytes / extent_bytes).max(limits::JOURNAL_EXTENTS_MIN);
         let extents = u32::try_from(extents).unwrap_or(u32::MAX);
         let dirty = DirtyMemory::new(parts.memory_bytes / 8 * 3);
+        let chunk_bytes = usize::try_from(parts.memory_bytes / 8 * 3).unwrap_or(usize::MAX);
+        let chunk_memory = CacheMemory::new(chunk_bytes);
+        let node_memory = NodeMemory::new(parts.memory_bytes / 8);
         let files = parts.host.files.clone();
         let dirs = [parts.data_dir.join("journal"), parts.data_dir.join("cache")];
         parts
@@ -200,6 +207,8 @@ impl Router {
             grid,
             shares: Arc::new(JournalShares::new(extents)),
             dirty,
+            chunk_memory,
+            node_memory,
             pools: RwLock::default(),
             changes: tokio::sync::Mutex::new(()),
             closing: std::sync::atomic::AtomicBool::new(false),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use vpool_format::{SegmentNo, Slot, StreamUid};
 
-use super::Memory;
+use super::{CacheMemory, Memory};
 use crate::ChunkKey;
 use crate::limits::ENTRY_OVERHEAD;
 
@@ -41,7 +41,7 @@ proptest! {
         ),
     ) {
         const CAPACITY: usize = 200_000;
-        let memory = Memory::new(CAPACITY);
+        let memory = Memory::new(&CacheMemory::new(CAPACITY));
         let mut model: HashMap<u64, Bytes> = HashMap::new();
         for (number, content, length, op) in ops {
             let key = key(number);
@@ -86,7 +86,7 @@ proptest! {
 
 #[test]
 fn equal_contents_are_held_once() {
-    let memory = Memory::new(1 << 20);
+    let memory = Memory::new(&CacheMemory::new(1 << 20));
     for number in 0..5 {
         memory.insert(key(number), value(1, 32768), Some([1; 16]));
     }
@@ -103,7 +103,7 @@ fn equal_contents_are_held_once() {
 
 #[test]
 fn a_scan_does_not_wash_out_what_is_used() {
-    let memory = Memory::new(64 * (4096 + ENTRY_OVERHEAD));
+    let memory = Memory::new(&CacheMemory::new(64 * (4096 + ENTRY_OVERHEAD)));
     let mut buf = [0; 512];
     for number in 0..30 {
         memory.insert(key(number), value(1, 4096), None);
@@ -124,7 +124,7 @@ fn a_scan_does_not_wash_out_what_is_used() {
 
 #[test]
 fn what_comes_back_soon_is_kept_longer() {
-    let memory = Memory::new(64 * (4096 + ENTRY_OVERHEAD));
+    let memory = Memory::new(&CacheMemory::new(64 * (4096 + ENTRY_OVERHEAD)));
     let scan = |from| {
         (from..from + 100).for_each(|number| memory.insert(key(number), value(2, 4096), None))
     };
@@ -141,7 +141,7 @@ fn what_comes_back_soon_is_kept_longer() {
 
 #[test]
 fn what_is_too_long_is_not_kept() {
-    let memory = Memory::new(100_000);
+    let memory = Memory::new(&CacheMemory::new(100_000));
     memory.insert(key(1), value(1, 65537), None);
     memory.insert(key(2), value(1, 60_000), None);
     assert_eq!(memory.figures().entries, 0);
@@ -149,4 +149,37 @@ fn what_is_too_long_is_not_kept() {
     assert_eq!(memory.get(&key(3)), Some(Bytes::new()));
     assert!(!memory.read(&key(3), 0, &mut [0]));
     assert!(!memory.read(&key(3), usize::MAX, &mut [0]));
+}
+
+/// A layer that nobody else wants anything of takes all there is; who comes later takes its part
+/// from the largest, and a layer that goes leaves all.
+#[test]
+fn layers_lend_each_other_what_they_do_not_use() {
+    const VALUE: usize = 4096 + ENTRY_OVERHEAD;
+    let budget = CacheMemory::new(90 * VALUE);
+    let [large, small, late] = [0; 3].map(|_| Memory::new(&budget));
+    let fill = |layer: &Memory, from: u64, count: u64| {
+        for number in from..from + count {
+            layer.insert(key(number), value(1, 4096), None);
+            assert!(!budget.is_over(), "{number}");
+        }
+    };
+    fill(&large, 0, 200);
+    assert_eq!(large.used_bytes(), 90 * VALUE);
+    fill(&small, 1000, 20);
+    assert_eq!(
+        (large.used_bytes(), small.used_bytes()),
+        (70 * VALUE, 20 * VALUE)
+    );
+    // No part is larger than that of another who wants more.
+    fill(&late, 2000, 200);
+    assert_eq!(small.used_bytes(), 20 * VALUE);
+    assert!(late.used_bytes() >= 30 * VALUE);
+    assert!(large.used_bytes() >= 30 * VALUE);
+    drop(large);
+    fill(&late, 3000, 200);
+    assert_eq!(
+        (small.used_bytes(), late.used_bytes()),
+        (20 * VALUE, 70 * VALUE)
+    );
 }

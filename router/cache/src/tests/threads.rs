@@ -8,7 +8,7 @@ use vpool_seal::{DataKey, DiskKeys, PoolKey};
 
 use super::{content, key};
 use crate::limits::ZONE_BYTES_MIN;
-use crate::{CacheConfig, ChunkCache, Layers, SsdConfig};
+use crate::{CacheConfig, CacheMemory, ChunkCache, Layers, SsdConfig};
 
 const TASKS: u64 = 4;
 const ROUNDS: u64 = 1500;
@@ -60,7 +60,7 @@ async fn readers_and_inserters_at_once_get_right_bytes() {
     };
     let config = CacheConfig {
         pool,
-        memory_bytes: 100_000,
+        memory: CacheMemory::new(100_000),
         ssd: Some(ssd),
     };
     let cache = Arc::new(ChunkCache::open(Host::real(), &config));

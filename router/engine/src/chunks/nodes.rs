@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use vpool_cache::ChunkKey;
@@ -20,6 +21,33 @@ use crate::error::{Error, ErrorKind, Result};
 /// The local store's table.
 pub const TABLE: &str = "nodes";
 
+/// Memory for decoded nodes, in equal parts for all pools.
+#[derive(Debug)]
+pub struct NodeMemory {
+    bytes_max: u64,
+    pools: AtomicU64,
+}
+
+impl NodeMemory {
+    /// About `bytes_max` for all pools.
+    pub fn new(bytes_max: u64) -> Arc<NodeMemory> {
+        Arc::new(NodeMemory {
+            bytes_max,
+            pools: AtomicU64::new(1),
+        })
+    }
+
+    /// So many pools share it from here on.
+    pub fn divide_by(&self, pools: u64) {
+        self.pools.store(pools.max(1), Ordering::Relaxed);
+    }
+
+    fn part(&self) -> usize {
+        let part = self.bytes_max / self.pools.load(Ordering::Relaxed);
+        usize::try_from(part).unwrap_or(usize::MAX)
+    }
+}
+
 /// The nodes of a pool.
 #[derive(Debug)]
 pub struct Nodes {
@@ -27,7 +55,7 @@ pub struct Nodes {
     local: Arc<dyn LocalStore>,
     secrets: Arc<vpool_seal::PoolSecrets>,
     memory: Mutex<Memory>,
-    bytes_max: usize,
+    memory_of_all: Arc<NodeMemory>,
 }
 
 #[derive(Debug, Default)]
@@ -79,19 +107,19 @@ impl Memory {
 }
 
 impl Nodes {
-    /// The nodes of a pool, with at most about `bytes_max` of them decoded in memory.
+    /// The nodes of a pool; its part of `memory_of_all` holds them decoded.
     pub fn new(
         chunks: Arc<Chunks>,
         local: Arc<dyn LocalStore>,
         secrets: Arc<vpool_seal::PoolSecrets>,
-        bytes_max: usize,
+        memory_of_all: Arc<NodeMemory>,
     ) -> Self {
         Nodes {
             chunks,
             local,
             secrets,
             memory: Mutex::default(),
-            bytes_max,
+            memory_of_all,
         }
     }
 
@@ -103,7 +131,9 @@ impl Nodes {
             slot: address.slot,
         };
         if let Ok(node) = Node::decode(encoded) {
-            self.memory.lock().put(key, Arc::new(node), self.bytes_max);
+            self.memory
+                .lock()
+                .put(key, Arc::new(node), self.memory_of_all.part());
         }
         self.keep_local(lineage, key, encoded);
     }
@@ -176,7 +206,7 @@ impl NodeSource for DiskNodes {
             self.nodes
                 .memory
                 .lock()
-                .put(key, node.clone(), self.nodes.bytes_max);
+                .put(key, node.clone(), self.nodes.memory_of_all.part());
             return Ok(node);
         }
         let bytes = self
@@ -198,7 +228,7 @@ impl NodeSource for DiskNodes {
         self.nodes
             .memory
             .lock()
-            .put(key, node.clone(), self.nodes.bytes_max);
+            .put(key, node.clone(), self.nodes.memory_of_all.part());
         Ok(node)
     }
 }

@@ -177,6 +177,7 @@ impl Router {
             .await?;
         let pools = self.parts.metadata.pools().await?.len().max(1) as u64;
         let memory_bytes = self.parts.memory_bytes / pools;
+        self.node_memory.divide_by(pools);
         let cache = self.open_cache(&entry, &secrets, memory_bytes);
         let pool = Pool::new(PoolParts {
             id: entry.id,
@@ -189,7 +190,7 @@ impl Router {
             local: self.parts.local.clone(),
             cache,
             secrets,
-            node_bytes: usize::try_from(memory_bytes / 8).unwrap_or(usize::MAX),
+            node_memory: self.node_memory.clone(),
             dirty: self.dirty.join(journal.room().clone()),
             images_max: (limits::IMAGES_MAX / usize::try_from(pools).unwrap_or(usize::MAX))
                 .max(limits::IMAGES_MIN),
@@ -256,7 +257,7 @@ impl Router {
         });
         let config = CacheConfig {
             pool: secrets.clone(),
-            memory_bytes: bytes(memory_bytes / 8 * 3),
+            memory: self.chunk_memory.clone(),
             ssd,
         };
         Arc::new(ChunkCache::open(self.parts.host.clone(), &config))

@@ -60,31 +60,24 @@ impl VDisk {
         if !self.index.lock().is_merged() {
             self.shipping.lock().ask_for_merge();
         }
-        loop {
-            let progress = self.progress.notified();
-            tokio::pin!(progress);
-            progress.as_mut().enable();
-            if let Some(error) = self.failed.lock().clone() {
-                return Err(error);
-            }
+        self.until(|disk| {
             // Under the log's lock: no write slips in between the look and the end of the log.
-            let mut log = self.log.lock();
-            let settled = self.shipping.lock().settled();
-            let merged = self.index.lock().is_merged();
+            let mut log = disk.log.lock();
+            let settled = disk.shipping.lock().settled();
+            let merged = disk.index.lock().is_merged();
             if let Some((segment, seq, checkpoint)) = settled.filter(|_| merged) {
                 log.shut();
-                return Ok(SealedEnd {
-                    uid: self.uid,
-                    epoch: self.epoch,
+                return Some(SealedEnd {
+                    uid: disk.uid,
+                    epoch: disk.epoch,
                     segment,
                     seq,
                     checkpoint,
                 });
             }
-            drop(log);
-            self.wake.notify_one();
-            progress.await;
-        }
+            None
+        })
+        .await
     }
 
     /// Makes the tail durable, with a mark behind it that tells damage from a torn tail.

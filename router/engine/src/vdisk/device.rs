@@ -1,13 +1,14 @@
 //! A vDisk as exports see it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use vpool_block::{Accepted, BlockDevice, BlockError, Extent, ExtentState, Limits, Write};
 use vpool_format::journal::RecordKind;
 
 use super::VDisk;
+use super::owed::Told;
 use crate::journal::Change;
 use crate::limits::BLOCK_U32;
 
@@ -17,8 +18,7 @@ pub struct Device {
     disk: Arc<VDisk>,
     /// The client's machine; [`THIS_HOST`](vpool_metadata::THIS_HOST) is this one.
     machine: Arc<str>,
-    /// It has been told that acknowledged writes may be lost.
-    told: Arc<AtomicBool>,
+    told: Arc<Told>,
     _attachment: Arc<crate::router::Attachment>,
     wrote: crate::planted::Wrote,
 }
@@ -124,6 +124,10 @@ impl BlockDevice for Device {
             self.disk.make_durable().await?;
         }
         Ok(())
+    }
+
+    fn left(&self) {
+        self.disk.left(&self.machine, &self.told);
     }
 
     async fn prefetch(&self, offset: u64, length: u64) -> Result<(), BlockError> {

@@ -144,20 +144,11 @@ impl VDisk {
 
     /// Returns once the stream is in the store, without a gap, up to `segment`.
     async fn wait_for_segment(&self, segment: SegmentNo) -> Result<(SegmentNo, Seq)> {
-        loop {
-            let progress = self.progress.notified();
-            tokio::pin!(progress);
-            progress.as_mut().enable();
-            if let Some(error) = self.failed.lock().clone() {
-                return Err(error);
-            }
-            let shipped = self.shipping.lock().shipped();
-            if shipped.0 >= segment {
-                return Ok(shipped);
-            }
-            self.wake.notify_one();
-            progress.await;
-        }
+        self.until(|disk| {
+            let shipped = disk.shipping.lock().shipped();
+            (shipped.0 >= segment).then_some(shipped)
+        })
+        .await
     }
 
     /// Puts the next checkpoint. Its frontier is in the journal before it is put: whatever a
@@ -211,34 +202,13 @@ impl VDisk {
     /// Returns when few enough segments of nodes are on their way: what a slow store has not
     /// taken stays in memory.
     async fn wait_for_node_flights(&self) -> Result<()> {
-        loop {
-            let progress = self.progress.notified();
-            tokio::pin!(progress);
-            progress.as_mut().enable();
-            if let Some(error) = self.failed.lock().clone() {
-                return Err(error);
-            }
-            if self.shipping.lock().node_flights() < limits::NODE_FLIGHTS_MAX {
-                return Ok(());
-            }
-            progress.await;
-        }
+        let few = |disk: &VDisk| disk.shipping.lock().node_flights() < limits::NODE_FLIGHTS_MAX;
+        self.until(|disk| few(disk).then_some(())).await
     }
 
     async fn wait_for_logged(&self, segment: SegmentNo) -> Result<()> {
-        loop {
-            let progress = self.progress.notified();
-            tokio::pin!(progress);
-            progress.as_mut().enable();
-            if let Some(error) = self.failed.lock().clone() {
-                return Err(error);
-            }
-            if self.shipping.lock().logged_segment() >= segment {
-                return Ok(());
-            }
-            self.wake.notify_one();
-            progress.await;
-        }
+        let logged = |disk: &VDisk| disk.shipping.lock().logged_segment() >= segment;
+        self.until(|disk| logged(disk).then_some(())).await
     }
 
     fn stored_bytes(&self) -> u64 {

@@ -18,6 +18,7 @@ pub mod device;
 pub mod index;
 pub mod merge;
 pub mod open;
+pub mod owed;
 pub mod place;
 pub mod read;
 pub mod recovery;
@@ -25,7 +26,6 @@ pub mod ship;
 pub mod shipping;
 pub mod write;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -80,7 +80,7 @@ pub struct VDisk {
     trouble: Mutex<Option<Error>>,
     sequential: Mutex<read::Sequential>,
     /// The machines whose next flush fails: acknowledged writes of theirs may be lost.
-    owed: Mutex<BTreeSet<String>>,
+    owed: Mutex<owed::Owed>,
     /// What the index takes in memory.
     dirty: DiskDirty,
     counts: Counts,
@@ -176,6 +176,26 @@ impl VDisk {
         let failed = self.has_failed.load(Ordering::Acquire);
         self.dirty
             .set(if failed { 0 } else { index.memory_bytes() });
+    }
+
+    /// Returns what `look` finds, as soon as there is something. The disk's task, which makes it
+    /// come about, is woken.
+    async fn until<T>(&self, look: impl Fn(&VDisk) -> Option<T>) -> Result<T> {
+        loop {
+            let progress = self.progress.notified();
+            tokio::pin!(progress);
+            progress.as_mut().enable();
+            self.check_failed()?;
+            if let Some(found) = look(self) {
+                return Ok(found);
+            }
+            self.wake.notify_one();
+            progress.await;
+        }
+    }
+
+    fn check_failed(&self) -> Result<()> {
+        self.failed.lock().clone().map_or(Ok(()), Err)
     }
 
     /// Refuses what may not be served any more.

@@ -18,6 +18,7 @@ use vpool_metadata::{DiskEntry, Streams};
 use vpool_seal::{DataKey, DiskKeys};
 
 use super::index::Index;
+use super::owed::Owed;
 use super::recovery::{Previous, Recovered, recover, start_seq};
 use super::shipping::Shipping;
 use super::{Counts, VDisk, read};
@@ -403,7 +404,7 @@ async fn assemble(
         has_failed: AtomicBool::new(false),
         trouble: Mutex::new(None),
         sequential: Mutex::new(read::Sequential::default()),
-        owed: Mutex::new(owed),
+        owed: Mutex::new(Owed::new(owed)),
         dirty,
         counts: Counts::default(),
     }))

@@ -404,13 +404,6 @@ impl VDisk {
         Ok(filled)
     }
 
-    fn check_failed(&self) -> Result<()> {
-        match self.failed.lock().clone() {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
-    }
-
     pub(super) fn segment_plan(&self, segment: SegmentNo) -> SegmentPlan {
         let shipping = self.shipping.lock();
         let entropy = &self.pool.host().entropy;
@@ -556,16 +549,7 @@ impl VDisk {
             let mut shipping = self.shipping.lock();
             shipping.sync_to = shipping.sync_to.max(target);
         }
-        self.wake.notify_one();
-        loop {
-            let progress = self.progress.notified();
-            tokio::pin!(progress);
-            progress.as_mut().enable();
-            self.check_failed()?;
-            if self.shipping.lock().shipped.1 >= target {
-                return Ok(target);
-            }
-            progress.await;
-        }
+        let shipped = |disk: &VDisk| disk.shipping.lock().shipped.1 >= target;
+        self.until(|disk| shipped(disk).then_some(target)).await
     }
 }

@@ -1,12 +1,11 @@
 //! Writing: into the log, into the index, acknowledged. Flushing: durable.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use vpool_block::{Accepted, Write};
 use vpool_format::Seq;
 use vpool_format::journal::RecordKind;
-use vpool_metadata::{ANY_MACHINE, THIS_HOST};
 
 use super::VDisk;
 use crate::error::{Error, ErrorKind, Result};
@@ -192,52 +191,6 @@ impl VDisk {
         // The shipper writes the mark if no group carries it soon.
         self.wake.notify_one();
         Ok(last)
-    }
-
-    /// Fails the first flush of each attachment of a machine of which acknowledged writes may be
-    /// lost: they must not vanish in silence. An attachment that flushes again has heard it
-    /// (`told`: it has been answered so once); with that the debt ends.
-    pub(super) fn tell_what_is_owed(
-        self: &Arc<Self>,
-        machine: &str,
-        told: &AtomicBool,
-    ) -> Result<()> {
-        {
-            let mut owed = self.owed.lock();
-            let heard = told.load(Ordering::Acquire);
-            if heard && owed.remove(machine) {
-                drop(owed);
-                self.note_told(machine);
-                return Ok(());
-            }
-            let any = owed.contains(machine) || owed.contains(ANY_MACHINE);
-            if heard || !any {
-                return Ok(());
-            }
-            told.store(true, Ordering::Release);
-        }
-        let whose = match machine {
-            THIS_HOST => "this host",
-            machine => machine,
-        };
-        let what = format!(
-            "disk {}: writes of {whose} that were acknowledged and not flushed may be lost: the \
-             journal could not keep them (failed sync, or power cut); check the guest's file \
-             systems. The next flush is good",
-            self.name()
-        );
-        tracing::error!("{what}");
-        Err(Error::new(ErrorKind::Io, what))
-    }
-
-    /// Keeps that a machine has heard of its loss. Should that fail, it hears it again.
-    fn note_told(self: &Arc<Self>, machine: &str) {
-        let (disk, machine) = (self.clone(), machine.to_owned());
-        tokio::spawn(async move {
-            if let Err(error) = disk.pool.metadata().told(disk.entry.id, machine).await {
-                tracing::warn!(disk = disk.name(), %error, "a client is told of a loss again later");
-            }
-        });
     }
 
     fn sync_in_background(self: &Arc<Self>) {

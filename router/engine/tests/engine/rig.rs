@@ -224,6 +224,7 @@ impl Rig {
 pub async fn hear_of_a_loss(device: &Device) {
     if let Err(error) = device.flush().await {
         assert!(error.to_string().contains("may be lost"), "{error}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
         device.flush().await.expect("it has been said");
     }
 }

@@ -1,0 +1,67 @@
+//! The bytes that the memory layers of all pools share.
+//!
+//! Owns: [`CacheMemory`], which layer gives way. Does not own: what it drops first (`shard`).
+//!
+//! A layer takes what no other uses. When there is no more, the one that asks gives way itself if
+//! it has more than an equal part, else the largest does: a pool that is read little leaves its
+//! part to others, and has it back as soon as it is read.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::Memory;
+
+/// Memory for the chunks of several caches.
+#[derive(Debug)]
+pub struct CacheMemory {
+    bytes_max: usize,
+    used_bytes: AtomicUsize,
+    layers: Mutex<Vec<Weak<Memory>>>,
+}
+
+impl CacheMemory {
+    /// At most `bytes_max` for all of them, overheads counted in.
+    pub fn new(bytes_max: usize) -> Arc<CacheMemory> {
+        Arc::new(CacheMemory {
+            bytes_max,
+            used_bytes: AtomicUsize::new(0),
+            layers: Mutex::default(),
+        })
+    }
+
+    /// What all of them may take.
+    pub(super) fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.used_bytes.load(Ordering::Relaxed) > self.bytes_max
+    }
+
+    pub(super) fn take(&self, bytes: usize) {
+        self.used_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn join(&self, layer: &Arc<Memory>) {
+        let mut layers = self.layers.lock();
+        layers.retain(|other| other.strong_count() > 0);
+        layers.push(Arc::downgrade(layer));
+    }
+
+    /// Which layer is to give way to one that has `used_bytes`: `None` for itself.
+    pub(super) fn who_gives_way(&self, used_bytes: usize) -> Option<Arc<Memory>> {
+        let layers = self.layers.lock();
+        if used_bytes > self.bytes_max / layers.len().max(1) {
+            return None;
+        }
+        let there = layers.iter().filter_map(Weak::upgrade);
+        let largest = there.max_by_key(|layer| layer.used_bytes());
+        largest.filter(|layer| layer.used_bytes() > used_bytes)
+    }
+}
