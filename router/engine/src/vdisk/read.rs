@@ -51,11 +51,11 @@ struct Reader {
 /// A reader that went on for so long is read ahead of.
 const SEQUENTIAL_BYTES: u64 = 256 << 10;
 /// So much is fetched ahead at a time, at least: one GET.
-const AHEAD_STEP: u64 = 2 << 20;
+const AHEAD_STEP: u64 = limits::FETCH_WINDOW_BYTES;
 /// How far: as far as it has come, within these bounds. The longer a store takes to answer, the
 /// more must be on its way.
-const AHEAD_BYTES_MIN: u64 = 4 << 20;
-const AHEAD_BYTES_MAX: u64 = 16 << 20;
+const AHEAD_BYTES_MIN: u64 = 8 << 20;
+const AHEAD_BYTES_MAX: u64 = 64 << 20;
 
 impl Sequential {
     /// Notes a read; answers the range to be fetched ahead, if any.
@@ -84,6 +84,13 @@ impl Sequential {
         let ahead = reader.ahead..range.end + far;
         reader.ahead = ahead.end;
         Some(ahead)
+    }
+
+    /// What was answered is not fetched after all: it is, later.
+    fn put_off(&mut self, range: &Range<u64>) {
+        for reader in self.streams.iter_mut().filter(|r| r.ahead == range.end) {
+            reader.ahead = range.start;
+        }
     }
 }
 
@@ -171,9 +178,11 @@ impl VDisk {
         self.counts
             .read_bytes
             .fetch_add(length as u64, Ordering::Relaxed);
-        let ahead = self.sequential.lock().note(offset..offset + length as u64);
-        if let Some(range) = ahead {
-            self.read_ahead(range);
+        let mut sequential = self.sequential.lock();
+        if let Some(range) = sequential.note(offset..offset + length as u64)
+            && !self.read_ahead(range.clone())
+        {
+            sequential.put_off(&range);
         }
     }
 
@@ -401,14 +410,14 @@ impl VDisk {
         )
     }
 
-    /// Fetches a range into the cache, in the background.
-    pub(super) fn read_ahead(self: &Arc<Self>, range: Range<u64>) {
+    /// Fetches a range into the cache, in the background; `false` if too much is fetched already.
+    pub(super) fn read_ahead(self: &Arc<Self>, range: Range<u64>) -> bool {
         let end = range.end.min(self.size.load(Ordering::Acquire));
         if range.start >= end {
-            return;
+            return true;
         }
         let Ok(permit) = self.pool.read_ahead_slots().clone().try_acquire_owned() else {
-            return;
+            return false;
         };
         let disk = self.clone();
         tokio::spawn(async move {
@@ -417,6 +426,7 @@ impl VDisk {
             }
             drop(permit);
         });
+        true
     }
 
     /// Brings the chunks of a range into the cache, a window at a time.
