@@ -6,8 +6,8 @@
 //!
 //! `VPOOL_FAULT_SECONDS` is how long each fault lasts (2); with `VPOOL_FAULT` only those are played
 //! whose name holds it. `VPOOL_FAULT_READS` is the share of reads in percent while a fault lasts
-//! (0): a read of what is not in the caches waits for the store, and what was shipped within the
-//! last second may not be there yet. Once a fault has ended, the whole disk is read and checked.
+//! (10): what this host has written is in its caches. Once a fault has ended, the whole disk is read
+//! and checked.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
@@ -83,7 +83,7 @@ fn over_all_faults(ceph: &CephRgw, world: &World) -> anyhow::Result<()> {
     let size = format!("{DISK_MIB}M");
     world.vpool(&["disk", "create", "cloud:t6", "--size", &size])?;
     world.vpool(&["disk", "create", "cloud:probe", "--size", "16M"])?;
-    let reads = std::env::var("VPOOL_FAULT_READS").map_or(Ok(0), |text| text.parse());
+    let reads = std::env::var("VPOOL_FAULT_READS").map_or(Ok(10), |text| text.parse());
     let mix = Mix {
         reads: reads.context("VPOOL_FAULT_READS is a number")?,
         pause: PACE,
@@ -184,6 +184,7 @@ fn faults() -> Vec<Fault> {
         fails("done, answer lost", Mode::LoseAnswer),
         odd("done twice", Mode::Twice),
         odd("other ETag", Mode::OtherEtag),
+        odd("404 after a put", Mode::NotYet(Duration::from_secs(1))),
         fails("1 kB/s", slow),
         odd("300 ms late", Mode::Delay(Duration::from_millis(300))),
         fails("clock skew", error("403 Forbidden", "RequestTimeTooSkewed")),

@@ -6,10 +6,11 @@
 mod connection;
 mod exchange;
 
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::net::{TcpListener, TcpStream};
@@ -66,7 +67,13 @@ pub enum Mode {
     Twice,
     /// Passes everything, but for another ETag in each answer that has one.
     OtherEtag,
+    /// Passes everything, but answers 404 to who asks for an object that was put less than so long
+    /// ago.
+    NotYet(Duration),
 }
+
+/// When each object was put, by path, since the mode that asks for it began.
+type Puts = Arc<Mutex<HashMap<String, Instant>>>;
 
 impl Mode {
     /// A 5xx answer of S3 to so many of a hundred requests.
@@ -138,6 +145,7 @@ impl Proxy {
             listener: Some(listener),
             connections: JoinSet::new(),
             accepted: accepted.clone(),
+            puts: Puts::default(),
         };
         let task = tokio::spawn(worker.run(inbox));
         Ok(Proxy {
@@ -187,6 +195,7 @@ struct Worker {
     listener: Option<TcpListener>,
     connections: JoinSet<()>,
     accepted: Arc<AtomicU64>,
+    puts: Puts,
 }
 
 impl Worker {
@@ -207,6 +216,7 @@ impl Worker {
     async fn obey(&mut self, order: Order) {
         self.connections.shutdown().await;
         self.mode = order.mode;
+        self.puts.lock().expect("nobody panics with it").clear();
         let result = self.listen().await;
         // Nobody waits for it any more: the test has ended.
         let _ = order.done.send(result);
@@ -223,10 +233,10 @@ impl Worker {
 
     fn serve(&mut self, stream: TcpStream) {
         let number = self.accepted.fetch_add(1, Ordering::Relaxed);
-        let (mode, upstream) = (self.mode.clone(), self.upstream);
+        let (mode, upstream, puts) = (self.mode.clone(), self.upstream, self.puts.clone());
         self.connections.spawn(async move {
             // An error is the end of the connection: both sides see it.
-            let _ = connection::serve(stream, upstream, mode, number).await;
+            let _ = connection::serve(stream, upstream, mode, number, &puts).await;
         });
     }
 }

@@ -11,8 +11,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::sleep;
 
-use super::Mode;
 use super::exchange::{Treatment, serve_one};
+use super::{Mode, Puts};
 
 /// A header longer than this is none.
 const HEADER_BYTES_MAX: usize = 64 << 10;
@@ -25,6 +25,7 @@ pub(super) async fn serve(
     upstream: SocketAddr,
     mode: Mode,
     number: u64,
+    puts: &Puts,
 ) -> io::Result<()> {
     client.set_nodelay(true)?;
     match mode {
@@ -68,6 +69,7 @@ pub(super) async fn serve(
         }
         Mode::Twice => serve_one(client, upstream, Treatment::Twice).await,
         Mode::OtherEtag => serve_one(client, upstream, Treatment::OtherEtag).await,
+        Mode::NotYet(lag) => serve_one(client, upstream, Treatment::NotYet(lag, puts)).await,
     }
 }
 

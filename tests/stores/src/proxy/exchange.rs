@@ -10,10 +10,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::TcpStream;
 
+use super::Puts;
 use super::connection::{connect, content_length, read_header};
 
 /// What is done with one exchange.
@@ -29,6 +31,8 @@ pub(super) enum Treatment<'a> {
     Twice,
     /// It passes, with another ETag in the answer's header.
     OtherEtag,
+    /// It passes, unless it asks for what was put less than so long ago.
+    NotYet(Duration, &'a Puts),
 }
 
 /// Serves one exchange and ends the connection.
@@ -49,6 +53,13 @@ pub(super) async fn serve_one(
             ask(upstream, &request).await?;
             client.write_all(&ask(upstream, &request).await?).await?;
         }
+        Treatment::NotYet(lag, puts) => {
+            let answer = match is_too_early(&request, lag, puts) {
+                true => NOT_FOUND.to_vec(),
+                false => ask(upstream, &request).await?,
+            };
+            client.write_all(&answer).await?;
+        }
         Treatment::OtherEtag => {
             let answer = ask(upstream, &request).await?;
             client.write_all(&with_other_etag(&answer)).await?;
@@ -58,6 +69,30 @@ pub(super) async fn serve_one(
     // Unread bytes would turn the end into a reset, and the answer would be lost with it.
     copy(&mut client, &mut tokio::io::sink()).await?;
     Ok(())
+}
+
+const NOT_FOUND: &[u8] =
+    b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// Whether a request is for an object that was put less than `lag` ago. A put is noted.
+fn is_too_early(request: &[u8], lag: Duration, puts: &Puts) -> bool {
+    let line = request
+        .split(|byte| *byte == b'\r')
+        .next()
+        .unwrap_or_default();
+    let line = String::from_utf8_lossy(line);
+    let mut words = line.split(' ');
+    let (method, target) = (words.next(), words.next().unwrap_or_default());
+    let path = target.split('?').next().unwrap_or_default();
+    let mut puts = puts.lock().expect("nobody panics with it");
+    match method {
+        Some("PUT") => {
+            puts.insert(path.to_owned(), Instant::now());
+            false
+        }
+        Some("GET" | "HEAD") => puts.get(path).is_some_and(|put| put.elapsed() < lag),
+        _ => false,
+    }
 }
 
 /// The next request whole, telling the store to end the connection behind it.

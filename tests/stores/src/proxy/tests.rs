@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -140,4 +141,30 @@ async fn single_exchanges() {
         !answer.contains("one") && answer.ends_with("ok"),
         "{answer}"
     );
+}
+
+#[tokio::test]
+async fn what_was_just_put_is_not_there_yet() {
+    let proxy = Proxy::start(server().await).await.unwrap();
+    let lag = Duration::from_secs(3600);
+    proxy.set_mode(Mode::NotYet(lag)).await.unwrap();
+    let ask = async |request: &str| {
+        let address = proxy.endpoint().replace("http://", "");
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let there = |answer: &str| answer.starts_with("HTTP/1.1 200");
+    assert!(there(
+        &ask("GET /b/k?x-id=GetObject HTTP/1.1\r\n\r\n").await
+    ));
+    let put = "PUT /b/k?x-id=PutObject HTTP/1.1\r\nContent-Length: 2\r\n\r\nab";
+    assert!(there(&ask(put).await));
+    let answer = ask("GET /b/k?x-id=GetObject HTTP/1.1\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert!(there(&ask("GET /b/other HTTP/1.1\r\n\r\n").await));
+    proxy.set_mode(Mode::NotYet(Duration::ZERO)).await.unwrap();
+    assert!(there(&ask("GET /b/k HTTP/1.1\r\n\r\n").await));
 }
