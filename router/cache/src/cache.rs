@@ -24,6 +24,9 @@ use crate::ssd::Ssd;
 use crate::statistics::{Counter, Statistics};
 use crate::writer::{Chunk, Message, Writer};
 
+/// What was fetched and not read yet is in the small queue, a tenth of the memory (`memory::shard`).
+const AHEAD_PART: usize = 12;
+
 /// What a cache is given.
 #[derive(Debug, Clone)]
 pub struct CacheConfig {
@@ -113,6 +116,11 @@ impl ChunkCache {
             cache.queue = Some(sender);
         }
         cache
+    }
+
+    /// How many bytes may be fetched ahead of their readers, and still be there when they come.
+    pub fn ahead_bytes_max(&self) -> usize {
+        self.memory.capacity_bytes() / AHEAD_PART
     }
 
     /// A value in memory.

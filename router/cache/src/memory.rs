@@ -67,6 +67,11 @@ impl Memory {
         memory
     }
 
+    /// Bytes that it may take while no other layer needs any.
+    pub(crate) fn capacity_bytes(&self) -> usize {
+        self.budget.bytes_max()
+    }
+
     /// Bytes that it takes.
     fn used_bytes(&self) -> usize {
         self.used_bytes.load(Ordering::Relaxed)

@@ -408,7 +408,7 @@ impl Writer {
             file.start_writeout(offset, length)?;
             Ok(buffer)
         };
-        self.ssd.host.blocking.run_behind(work).await
+        self.ssd.host.blocking.run(work).await
     }
 }
 

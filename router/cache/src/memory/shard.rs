@@ -67,7 +67,6 @@ pub(super) struct Shard {
     small: List,
     main: List,
     ghost: Ghost,
-    small_bytes_max: usize,
     hits: u64,
 }
 
@@ -81,7 +80,6 @@ impl Shard {
             main: List::default(),
             // As many as there would be values of 8 KiB.
             ghost: Ghost::new(share_bytes / 8192),
-            small_bytes_max: share_bytes / SMALL_PART,
             hits: 0,
         }
     }
@@ -160,7 +158,9 @@ impl Shard {
     pub(super) fn evict(&mut self) -> Option<Value> {
         // Each turn drops a value, or lowers its uses, or moves it out of the small queue.
         loop {
-            let from_small = self.small.bytes > self.small_bytes_max || self.main.bytes == 0;
+            // Of what is here: how much may be here changes with what other pools need.
+            let small_bytes_max = (self.small.bytes + self.main.bytes) / SMALL_PART;
+            let from_small = self.small.bytes > small_bytes_max || self.main.bytes == 0;
             let queue = if from_small { &self.small } else { &self.main };
             let index = queue.oldest()?;
             let entry = &mut self.slab[at(index)];

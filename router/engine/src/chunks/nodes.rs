@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use vpool_cache::ChunkKey;
@@ -25,7 +25,8 @@ pub const TABLE: &str = "nodes";
 #[derive(Debug)]
 pub struct NodeMemory {
     bytes_max: u64,
-    pools: AtomicU64,
+    part_bytes: AtomicUsize,
+    pools: Mutex<Vec<Weak<Mutex<Memory>>>>,
 }
 
 impl NodeMemory {
@@ -33,18 +34,26 @@ impl NodeMemory {
     pub fn new(bytes_max: u64) -> Arc<NodeMemory> {
         Arc::new(NodeMemory {
             bytes_max,
-            pools: AtomicU64::new(1),
+            part_bytes: AtomicUsize::new(0),
+            pools: Mutex::default(),
         })
     }
 
-    /// So many pools share it from here on.
-    pub fn divide_by(&self, pools: u64) {
-        self.pools.store(pools.max(1), Ordering::Relaxed);
+    /// One more pool: the others give up what is its part now.
+    fn join(&self, pool: &Arc<Mutex<Memory>>) {
+        let mut pools = self.pools.lock();
+        pools.retain(|other| other.strong_count() > 0);
+        pools.push(Arc::downgrade(pool));
+        let part = self.bytes_max / pools.len() as u64;
+        let part = usize::try_from(part).unwrap_or(usize::MAX);
+        self.part_bytes.store(part, Ordering::Relaxed);
+        for pool in pools.iter().filter_map(Weak::upgrade) {
+            pool.lock().shrink(part);
+        }
     }
 
     fn part(&self) -> usize {
-        let part = self.bytes_max / self.pools.load(Ordering::Relaxed);
-        usize::try_from(part).unwrap_or(usize::MAX)
+        self.part_bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -54,7 +63,7 @@ pub struct Nodes {
     chunks: Arc<Chunks>,
     local: Arc<dyn LocalStore>,
     secrets: Arc<vpool_seal::PoolSecrets>,
-    memory: Mutex<Memory>,
+    memory: Arc<Mutex<Memory>>,
     memory_of_all: Arc<NodeMemory>,
 }
 
@@ -88,6 +97,10 @@ impl Memory {
             self.order.push_back(key);
             self.bytes += bytes;
         }
+        self.shrink(bytes_max);
+    }
+
+    fn shrink(&mut self, bytes_max: usize) {
         while self.bytes > bytes_max
             && let Some(oldest) = self.order.pop_front()
         {
@@ -114,11 +127,13 @@ impl Nodes {
         secrets: Arc<vpool_seal::PoolSecrets>,
         memory_of_all: Arc<NodeMemory>,
     ) -> Self {
+        let memory = Arc::default();
+        memory_of_all.join(&memory);
         Nodes {
             chunks,
             local,
             secrets,
-            memory: Mutex::default(),
+            memory,
             memory_of_all,
         }
     }

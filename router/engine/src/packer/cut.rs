@@ -83,8 +83,8 @@ impl CutBuilder {
     }
 
     /// Adds a record, which follows the one before, with the label of its group. Its payload is
-    /// in the buffer from `at` on. Records about the log itself are passed over.
-    pub fn push(&mut self, header: &RecordHeader, wall_ms: u64, at: usize) {
+    /// in the buffer from `at` on. Records about the log itself are passed over: `false`.
+    pub fn push(&mut self, header: &RecordHeader, wall_ms: u64, at: usize) -> bool {
         let source = match header.kind {
             RecordKind::Write => CutSource::Bytes(at),
             RecordKind::Discard => CutSource::Discard,
@@ -92,9 +92,9 @@ impl CutBuilder {
             RecordKind::Resize => {
                 self.size = Some(header.offset);
                 self.first.get_or_insert(header.seq);
-                return;
+                return true;
             }
-            _ => return,
+            _ => return false,
         };
         if header.kind == RecordKind::Write {
             self.payload_bytes += u64::from(header.payload_bytes);
@@ -109,6 +109,7 @@ impl CutBuilder {
         slot.last = header.seq;
         slot.wall_ms = slot.wall_ms.max(wall_ms);
         self.first.get_or_insert(header.seq);
+        true
     }
 
     /// Ends the cut at `last`, the position of the log after the last group that was read into

@@ -57,6 +57,7 @@ pub fn read_cut(
     // Some room for descriptors; many small groups make it grow.
     let likely = unpacked_bytes.min(tuning.cut_bytes) * 17 / 16 + (AHEAD_MAX as u64) * BLOCK as u64;
     let mut buffer = Vec::with_capacity(usize::try_from(likely).expect("some MiB"));
+    let mut taken_blocks = 0;
     let mut reached = packed;
     let mut after = cursor;
     let mut journal_bytes = 0;
@@ -73,7 +74,11 @@ pub fn read_cut(
         };
         let mut ahead = Ahead::new(journal, span, block, &mut buffer);
         while reached < span.last.min(last) {
-            if builder.is_full(tuning.cut_bytes) {
+            // Descriptors are in memory too: of small records, or such without payload, they are
+            // the most of it.
+            if builder.is_full(tuning.cut_bytes)
+                || taken_blocks * BLOCK as u64 >= 2 * tuning.cut_bytes
+            {
                 break 'spans;
             }
             let found = ahead
@@ -89,10 +94,11 @@ pub fn read_cut(
                     ),
                 ));
             };
+            let mut is_taken = false;
             for record in &header.records {
                 let blocks = record.payload_blocks() as usize;
                 if record.seq > packed && record.seq <= last {
-                    builder.push(record, header.wall_ms, at);
+                    is_taken |= builder.push(record, header.wall_ms, at);
                     journal_bytes += match record.kind {
                         RecordKind::Write => (blocks * BLOCK) as u64,
                         RecordKind::Discard | RecordKind::WriteZeroes => 32,
@@ -101,6 +107,12 @@ pub fn read_cut(
                 }
                 at += blocks * BLOCK;
             }
+            // (A cut of nothing but records about the log would be no segment: it goes on.)
+            taken_blocks += if is_taken {
+                u64::from(header.blocks())
+            } else {
+                0
+            };
             block += header.blocks();
             group += 1;
             reached = reached.max(header.last_seq);
@@ -178,14 +190,28 @@ impl<'a> Ahead<'a> {
         if end > self.end {
             let to = end.max(self.end + self.next).min(blocks);
             self.next = (2 * self.next).min(AHEAD_MAX);
-            let at = self.position(self.end);
-            self.buffer.resize(self.position(to), 0);
-            let offset = self.journal.offset(self.span.slot, self.end);
-            self.journal
-                .file()
-                .read_at(&mut self.buffer[at..], offset)?;
-            self.end = to;
+            // A bad sector in what nobody asked for is nobody's trouble.
+            match self.read_to(to) {
+                Err(error) if to > end => {
+                    tracing::debug!(%error, slot = self.span.slot, end, to, "read ahead");
+                    self.read_to(end)?;
+                }
+                read => read?,
+            }
         }
         Ok(true)
+    }
+
+    fn read_to(&mut self, to: u32) -> io::Result<()> {
+        let (at, length) = (self.position(self.end), self.position(to));
+        self.buffer
+            .reserve_exact(length.saturating_sub(self.buffer.len()));
+        self.buffer.resize(length, 0);
+        let offset = self.journal.offset(self.span.slot, self.end);
+        self.journal
+            .file()
+            .read_at(&mut self.buffer[at..], offset)?;
+        self.end = to;
+        Ok(())
     }
 }

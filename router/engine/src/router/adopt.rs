@@ -75,12 +75,13 @@ impl Router {
         let ours = known.iter().any(|pool| {
             pool.id == claim.pool && claim.grid == self.grid && pool.generation == claim.generation
         });
-        if ours {
+        if ours && !take_over {
             return Err(Error::new(
                 ErrorKind::Conflict,
                 format!(
                     "pool {} at {place} is this grid's already: mend what keeps it from opening \
-                     (`vpool pool list`), then restart vpoold",
+                     (`vpool pool list`), then restart vpoold; or take it over, if what only this \
+                     host holds of it may be lost",
                     claim.name
                 ),
             ));

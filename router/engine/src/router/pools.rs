@@ -177,7 +177,6 @@ impl Router {
             .await?;
         let pools = self.parts.metadata.pools().await?.len().max(1) as u64;
         let memory_bytes = self.parts.memory_bytes / pools;
-        self.node_memory.divide_by(pools);
         let cache = self.open_cache(&entry, &secrets, memory_bytes);
         let pool = Pool::new(PoolParts {
             id: entry.id,

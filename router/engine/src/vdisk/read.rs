@@ -59,7 +59,7 @@ const AHEAD_BYTES_MAX: u64 = 64 << 20;
 
 impl Sequential {
     /// Notes a read; answers the range to be fetched ahead, if any.
-    fn note(&mut self, range: Range<u64>) -> Option<Range<u64>> {
+    fn note(&mut self, range: Range<u64>, far_max: u64) -> Option<Range<u64>> {
         let length = range.end - range.start;
         let Some(reader) = self
             .streams
@@ -77,7 +77,8 @@ impl Sequential {
         reader.next = range.end;
         reader.run += length;
         reader.ahead = reader.ahead.max(range.end);
-        let far = reader.run.clamp(AHEAD_BYTES_MIN, AHEAD_BYTES_MAX);
+        let far_max = far_max.clamp(AHEAD_BYTES_MIN, AHEAD_BYTES_MAX);
+        let far = reader.run.clamp(AHEAD_BYTES_MIN, far_max);
         if reader.run < SEQUENTIAL_BYTES || reader.ahead + AHEAD_STEP > range.end + far {
             return None;
         }
@@ -178,8 +179,9 @@ impl VDisk {
         self.counts
             .read_bytes
             .fetch_add(length as u64, Ordering::Relaxed);
+        let far_max = self.pool.chunks().cache().ahead_bytes_max() as u64;
         let mut sequential = self.sequential.lock();
-        if let Some(range) = sequential.note(offset..offset + length as u64)
+        if let Some(range) = sequential.note(offset..offset + length as u64, far_max)
             && !self.read_ahead(range.clone())
         {
             sequential.put_off(&range);
@@ -435,7 +437,8 @@ impl VDisk {
         let mut at = range.start;
         while at < end {
             let to = end.min(at + limits::FETCH_WINDOW_BYTES);
-            let (mut plan, _pinned) = self.plan(at..to);
+            // Nothing is read from the journal: its extents are not kept for as long as a store takes.
+            let (mut plan, _) = self.plan(at..to);
             self.resolve_tree(&mut plan).await?;
             let mut chunks: Vec<Chunk> = Vec::new();
             for planned in &plan {

@@ -329,6 +329,8 @@ impl VDisk {
             shipping.begin_flight(Some(cut_last), read.journal_bytes).0
         };
         let plan = self.segment_plan(segment);
+        // Here: what the local store starts from a thread of low priority would stay there.
+        self.keep_salt(&plan);
         let disk = self.clone();
         let sealed = self
             .pool
@@ -444,7 +446,6 @@ impl VDisk {
             },
         );
         self.shipping.lock().backoff = backoff;
-        self.keep_salt(plan);
         sealed
     }
 

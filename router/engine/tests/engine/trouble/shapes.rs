@@ -379,3 +379,34 @@ fn a_journal_lost_long_after_a_rest_takes_only_its_tail() {
         heard.expect_err("what it had not flushed may have been in the journal");
     });
 }
+
+/// A record without payload takes a block of the journal all the same, and of memory when it is
+/// packed: however many of them there are, a cut holds a bounded part.
+#[test]
+fn records_without_payload_are_packed_a_part_at_a_time() {
+    let figures = Figures::of("records_without_payload");
+    const DISCARDS: u64 = 500;
+    let mut rig = Rig::new(41);
+    let (store, cut_bytes) = (rig.store().clone(), rig.tuning.cut_bytes);
+    rig.live(|life| async move {
+        life.create_pool().await;
+        let router = &life.router;
+        let created = router.create_disk(None, "a", 1 << 20, false).await;
+        created.expect("a disk");
+        let device = router.device("a").await.expect("attach");
+        device.write(0, &[1; 8192]).await.expect("write");
+        router.sync_disk("a").await.expect("sync");
+        let before = store.object_count();
+        for _ in 0..DISCARDS {
+            device.discard(0, 8192).await.expect("discard");
+        }
+        router.sync_disk("a").await.expect("sync");
+        let segments = u64::try_from(store.object_count() - before).expect("not that many");
+        // Two cuts' worth of descriptors each, at the most.
+        assert!(segments >= DISCARDS * BLOCK / (2 * cut_bytes), "{segments}");
+        let mut buf = [7; 8192];
+        device.read(0, &mut buf).await.expect("read");
+        assert!(buf.iter().all(|byte| *byte == 0));
+        figures.tell(&[("discards", DISCARDS), ("segments", segments)]);
+    });
+}
