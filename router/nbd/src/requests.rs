@@ -185,7 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let job = match request.command {
             Command::Read => return self.run_read(request),
             Command::Disconnect => {
-                if self.jobs.is_empty() && self.output.pending_bytes() == 0 {
+                if self.is_finished() {
                     device.left();
                 }
                 self.drain();

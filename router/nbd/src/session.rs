@@ -157,7 +157,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    fn is_finished(&self) -> bool {
+    /// Whether everything that was asked for has been answered.
+    pub(crate) fn is_finished(&self) -> bool {
         self.jobs.is_empty()
             && self.line.is_empty()
             && self.partial.is_none()
