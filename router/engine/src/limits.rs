@@ -61,8 +61,8 @@ pub const ZERO_WRITE_BYTES: usize = 32 << 10;
 /// Payload blocks in one group at most; the descriptor's room for checksums bounds it too.
 pub const GROUP_PAYLOAD_BLOCKS: u32 = 256;
 
-/// Segments of data in memory at most, from their cut until the store has them (some 200 MiB);
-/// several pools divide them.
+/// Segments of data in memory at most, from their cut until the store has them (some 200 MiB; twice
+/// that of small records that wait for blocks of the store); several pools divide them.
 pub const IMAGES_MAX: usize = 12;
 
 /// A pool has at least so many of them.

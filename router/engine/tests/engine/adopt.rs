@@ -584,3 +584,23 @@ fn a_fenced_router_adopts_its_pool_back() {
     });
     assert_eq!(rig.store().reused_names(), [], "P3");
 }
+
+/// A pool of this grid that does not open is mended, not adopted: what only this host holds of it
+/// would be forgotten. Who says so can do it all the same.
+#[test]
+fn a_pool_of_this_grid_is_not_adopted_by_accident() {
+    let _figures = Figures::one("p4_a_pool_of_this_grid_is_not_adopted");
+    let (mut rig, mut disks) = shipped(47);
+    rig.host.kill();
+    let disk = rig.host.disk().clone();
+    disk.inject(vpool_host::sim::Fault::io(vpool_host::sim::Call::Open).on("journal"));
+    let disks = &mut disks;
+    rig.live(|life| async move {
+        life.opened[0].1.as_ref().expect_err("no journal");
+        disk.clear_faults();
+        let error = adopt(&life, false).await.expect_err("it is ours");
+        check_error(&error, ErrorKind::Conflict, &["default", "take it over"]);
+        adopt(&life, true).await.expect("adopted");
+        check_all(&life, disks).await;
+    });
+}
