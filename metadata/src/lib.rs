@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use async_trait::async_trait;
+use vpool_format::bucket::DiskSettings;
 use vpool_format::{Base, DiskId, Epoch, Generation, GridId, PoolId, SealedEnd, StreamUid};
 
 /// Why a command was refused.
@@ -83,12 +84,16 @@ pub struct DiskEntry {
     pub pool: PoolId,
     /// Its name, unique in the pool.
     pub name: String,
-    /// Its size in bytes when its descriptor was last written.
+    /// Its size in bytes.
     pub size: u64,
     /// The disk's data key, wrapped by the pool key; `None` for a clear disk.
     pub wrapped_key: Option<Vec<u8>>,
-    /// The number of the newest descriptor in the bucket.
+    /// The number of the newest descriptor; 0 = none yet.
     pub descriptor: u64,
+    /// Whether that descriptor, which says what is here, is known to be in the bucket.
+    pub described: bool,
+    /// What was set since the disk was made.
+    pub settings: DiskSettings,
     /// When it was made, in ms since 1970.
     pub created_ms: u64,
     /// It is being deleted: its tombstone is, or is about to be, in the bucket.
@@ -160,6 +165,9 @@ pub trait Metadata: Send + Sync + fmt::Debug {
 
     /// Replaces a disk's entry (same id; a changed name must be free).
     async fn update_disk(&self, disk: DiskEntry) -> Result<()>;
+
+    /// Removes a pool without disks; absent is fine. [`Error::Conflict`] while it has any.
+    async fn delete_pool(&self, pool: PoolId) -> Result<()>;
 
     /// Removes a disk and its streams; absent is fine.
     async fn delete_disk(&self, disk: DiskId) -> Result<()>;

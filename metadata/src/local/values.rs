@@ -5,7 +5,7 @@
 //!
 //! | bytes | field |
 //! | --- | --- |
-//! | 2 | version: 1; of streams 2 |
+//! | 2 | version: 1; of disks and streams 2 |
 //! | 2 | zero |
 //! | … | fields, below |
 //! | 4 | CRC-32C over the key and all before |
@@ -14,13 +14,14 @@
 //! | --- | --- |
 //! | grid | id 16 |
 //! | pool | name blob, generation 8, wrapped key blob, location: 1, then: 0 = path blob; 1 = endpoint, bucket, prefix, region, credentials file blobs, [CA file blob], path style 1 |
-//! | disk | pool 16, size 8, descriptor 8, created 8, name blob, [wrapped key blob] |
+//! | disk | pool 16, size 8, descriptor 8, created 8, name blob, [wrapped key blob]; from version 2 on: described 1, settings blob |
 //! | streams | [epoch 8, uid 16], [base], [epoch 8, uid 16, base], [end], recorded 8; from version 2 on: [resting end], clients, owed (count 4, blobs, ascending) |
 //! | end | uid 16, epoch 8, segment 8, seq 8, checkpoint 8 |
 //! | base | count 4 of ends, count 4 of tails (uid 16, first 8, last 8) |
 
 use std::collections::BTreeSet;
 
+use vpool_format::bucket::DiskSettings;
 use vpool_format::{
     Base, DiskId, Epoch, Generation, GridId, PoolId, SealedEnd, SegmentNo, Seq, StreamUid, Tail,
     crc32c,
@@ -33,6 +34,7 @@ use crate::{DiskEntry, Error, Location, PoolEntry, Result, Streams};
 
 const VERSION: u16 = 1;
 const STREAMS_VERSION: u16 = 2;
+const DISK_VERSION: u16 = 2;
 /// In a disk's descriptor number: the disk is being deleted.
 const DELETING: u64 = 1 << 63;
 const HEADER_BYTES: usize = 4;
@@ -53,7 +55,7 @@ pub(super) fn batch(changes: &[Change]) -> Batch {
             }
             Change::Disk(disk) => {
                 let key = key(b'd', disk.id.0);
-                let value = sealed(&key, |to| put_disk(to, disk));
+                let value = sealed_as(DISK_VERSION, &key, |to| put_disk(to, disk));
                 batch.put(TABLE.name, key, value);
             }
             Change::Streams(disk, streams) => {
@@ -65,6 +67,7 @@ pub(super) fn batch(changes: &[Change]) -> Batch {
                 batch.delete(TABLE.name, key(b'd', disk.0));
                 batch.delete(TABLE.name, key(b's', disk.0));
             }
+            Change::PoolGone(pool) => batch.delete(TABLE.name, key(b'p', pool.0)),
         }
     }
     batch
@@ -150,6 +153,7 @@ fn opened<'a>(key: &'a [u8], value: &'a [u8]) -> Result<Reader<'a>> {
     from.version = u16::from_le_bytes(from.array()?);
     let newest = match key.first() {
         Some(b's') => STREAMS_VERSION,
+        Some(b'd') => DISK_VERSION,
         _ => VERSION,
     };
     if !(VERSION..=newest).contains(&from.version) || from.array::<2>()? != [0; 2] {
@@ -228,6 +232,8 @@ fn put_disk(to: &mut Vec<u8>, disk: &DiskEntry) {
     put_u64(to, disk.created_ms);
     put_blob(to, disk.name.as_bytes());
     put_option(to, disk.wrapped_key.as_ref(), |to, key| put_blob(to, key));
+    to.push(u8::from(disk.described));
+    put_blob(to, &disk.settings.to_descriptor());
 }
 
 fn put_streams(to: &mut Vec<u8>, streams: &Streams) {
@@ -301,17 +307,30 @@ fn take_pool(from: &mut Reader<'_>, id: PoolId) -> Result<PoolEntry> {
 
 fn take_disk(from: &mut Reader<'_>, id: DiskId) -> Result<DiskEntry> {
     let (pool, size) = (PoolId(from.u128()?), from.u64()?);
-    let descriptor = from.u64()?;
-    Ok(DiskEntry {
+    let numbered = from.u64()?;
+    let descriptor = numbered & !DELETING;
+    let mut disk = DiskEntry {
         id,
         pool,
         size,
-        descriptor: descriptor & !DELETING,
-        deleting: descriptor & DELETING != 0,
+        descriptor,
+        described: descriptor > 0,
+        deleting: numbered & DELETING != 0,
         created_ms: from.u64()?,
         name: from.text()?,
         wrapped_key: from.option(|from| Ok(from.blob()?.to_vec()))?,
-    })
+        settings: DiskSettings::default(),
+    };
+    if from.version >= DISK_VERSION {
+        disk.described = from.flag()?;
+        let settings = from.blob()?.to_vec();
+        disk.settings = DiskSettings::of_descriptor(&settings)
+            .map_err(|error| from.damaged(&error.to_string()))?;
+        if disk.settings.to_descriptor() != settings {
+            return Err(from.damaged("settings spelled otherwise"));
+        }
+    }
+    Ok(disk)
 }
 
 fn take_streams(from: &mut Reader<'_>) -> Result<Streams> {

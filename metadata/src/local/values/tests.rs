@@ -1,6 +1,7 @@
 //! The stored bytes: golden, round, and any others refused.
 
 use proptest::prelude::{any, proptest};
+use vpool_format::bucket::DiskSettings;
 use vpool_format::{
     Base, DiskId, Epoch, Generation, GridId, PoolId, SealedEnd, SegmentNo, Seq, StreamUid, Tail,
 };
@@ -52,11 +53,22 @@ fn samples() -> Vec<(&'static str, Change)> {
         size: 64 << 40,
         wrapped_key: Some(vec![0xcd; 60]),
         descriptor: 17,
+        described: true,
+        settings: DiskSettings::default(),
         created_ms: 1_767_225_600_000,
         deleting: false,
     };
     let clear = DiskEntry {
         wrapped_key: None,
+        ..disk.clone()
+    };
+    let set = DiskEntry {
+        described: false,
+        settings: DiskSettings {
+            description: "the shop".to_owned(),
+            read_only: true,
+            sized_after: Seq(77),
+        },
         ..disk.clone()
     };
     let streams = Streams {
@@ -97,6 +109,7 @@ fn samples() -> Vec<(&'static str, Change)> {
         ("pool-directory", Change::Pool(pool(2, directory))),
         ("disk", Change::Disk(disk)),
         ("disk-clear", Change::Disk(clear)),
+        ("disk-set", Change::Disk(set)),
         ("streams", Change::Streams(DiskId(9), streams)),
         (
             "streams-interrupted",
@@ -127,9 +140,9 @@ fn split(pair: &[u8]) -> (&[u8], &[u8]) {
     pair[1..].split_at(usize::from(pair[0]))
 }
 
-/// What version 1 wrote of streams says the same for ever.
+/// What version 1 wrote says the same for ever.
 #[test]
-fn streams_of_version_1_decode() {
+fn values_of_version_1_decode() {
     let mut read = 0;
     for (name, change) in samples() {
         let Ok(pair) = std::fs::read(format!("{}/{name}.v1.bin", golden_dir())) else {
@@ -224,7 +237,11 @@ proptest! {
     ) {
         let mut key = vec![b"pdsgx"[kind]];
         key.extend_from_slice(&[3; 16]);
-        let version = if key[0] == b's' { super::STREAMS_VERSION } else { super::VERSION };
+        let version = match key[0] {
+            b's' => super::STREAMS_VERSION,
+            b'd' => super::DISK_VERSION,
+            _ => super::VERSION,
+        };
         let value = super::sealed_as(version, &key, |to| to.extend_from_slice(&fields));
         match decode(&key, &value) {
             Ok(Some(change)) => assert_eq!(stored(&change), (key, value)),
