@@ -58,6 +58,45 @@ pub enum Location {
         /// Bucket in the path (`true`) or in the host name.
         path_style: bool,
     },
+    /// A container and prefix of a Swift store.
+    Swift {
+        /// How a token is asked for.
+        auth: SwiftAuth,
+        /// The auth service, up to its version.
+        auth_url: String,
+        /// The container.
+        container: String,
+        /// What all names start with; may be empty.
+        prefix: String,
+        /// The region of the catalog's entry, where one is chosen.
+        region: Option<String>,
+        /// Which of its URLs.
+        interface: SwiftInterface,
+        /// The file that holds the credentials.
+        credentials_file: String,
+        /// A file of CA certificates to trust, instead of the system's.
+        ca_file: Option<String>,
+    },
+}
+
+/// How a Swift store's token is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SwiftAuth {
+    /// User and key in header fields.
+    V1,
+    /// Keystone.
+    V3,
+}
+
+/// Which of a catalog's URLs of a Swift store is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SwiftInterface {
+    /// The one for everybody.
+    Public,
+    /// The one within the provider's network.
+    Internal,
+    /// The one for administrators.
+    Admin,
 }
 
 /// A pool as the metadata knows it.

@@ -99,19 +99,45 @@ pub(crate) enum PoolVerb {
 #[group(required = true, multiple = true)]
 pub(crate) struct Location {
     /// A bucket, or a prefix in one, of an S3 server: http[s]://HOST[:PORT]/BUCKET[/PREFIX]
-    #[arg(long, value_name = "URL/BUCKET/PREFIX", requires = "credentials_file")]
+    #[arg(
+        long,
+        value_name = "URL/BUCKET/PREFIX",
+        requires = "credentials_file",
+        group = "remote"
+    )]
     pub(crate) s3: Option<String>,
 
-    /// The file with access_key=… and secret_key=…, readable by the daemon alone
-    #[arg(long, value_name = "FILE", requires = "s3")]
+    /// A container, or a prefix in one, of a Swift store. The auth URL ends in its version,
+    /// as …/auth/v1.0 or …/v3 do
+    #[arg(
+        long,
+        value_name = "AUTHURL/CONTAINER/PREFIX",
+        requires = "credentials_file",
+        requires = "auth",
+        group = "remote"
+    )]
+    pub(crate) swift: Option<String>,
+
+    /// The kind of Swift's auth service: v1 (user and key) or v3 (Keystone)
+    #[arg(long, value_enum, requires = "swift")]
+    pub(crate) auth: Option<Auth>,
+
+    /// A file that the daemon alone may read. S3: access_key=… and secret_key=…; Swift with
+    /// auth v1: user=… and key=…; with v3: user=…, password=…, project=…, and user_domain=…,
+    /// project_domain=… where they are not Default
+    #[arg(long, value_name = "FILE", requires = "remote")]
     pub(crate) credentials_file: Option<PathBuf>,
 
-    /// The region to sign for
-    #[arg(long, requires = "s3")]
+    /// The region to sign for; of Swift the one to take from Keystone's catalog
+    #[arg(long, requires = "remote")]
     pub(crate) region: Option<String>,
 
+    /// Which of the URLs in Keystone's catalog to use [default: public]
+    #[arg(long, value_enum, requires = "swift")]
+    pub(crate) interface: Option<Interface>,
+
     /// CA certificates (PEM) to trust in place of the system's
-    #[arg(long, value_name = "FILE", requires = "s3")]
+    #[arg(long, value_name = "FILE", requires = "remote")]
     pub(crate) ca_file: Option<PathBuf>,
 
     /// The bucket stands in the host name instead of the path
@@ -119,8 +145,28 @@ pub(crate) struct Location {
     pub(crate) virtual_host: bool,
 
     /// A directory of the daemon's host, or a NAS mounted there; it must exist
-    #[arg(long, value_name = "DIR", conflicts_with = "s3")]
+    #[arg(long, value_name = "DIR", conflicts_with = "remote")]
     pub(crate) fs: Option<PathBuf>,
+}
+
+/// The kind of an auth service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Auth {
+    /// User and key: Swift's tempauth, Ceph
+    V1,
+    /// Keystone
+    V3,
+}
+
+/// Which of a catalog's URLs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Interface {
+    /// The one for everybody
+    Public,
+    /// The one within the provider's network
+    Internal,
+    /// The one for administrators
+    Admin,
 }
 
 /// What can be done with disks.
@@ -224,6 +270,10 @@ mod tests {
             "vpool pool create main --s3 http://h/b/p --credentials-file k",
             "vpool pool create main --s3 http://h/b --credentials-file k --region r --ca-file c",
             "vpool pool create main --s3 http://h/b --credentials-file k --virtual-host",
+            "vpool pool create main --swift http://h/auth/v1.0/c/p --auth v1 --credentials-file k",
+            "vpool pool create main --swift http://h/v3/c --auth v3 --credentials-file k \
+             --region r --interface internal --ca-file c",
+            "vpool pool adopt --swift http://h/v3/c --auth v3 --credentials-file k --yes",
             "vpool pool list -o json",
             "vpool -o json --api unix:/x pool show main",
             "vpool pool sync main",
@@ -250,6 +300,15 @@ mod tests {
             "vpool pool create main --credentials-file k",
             "vpool pool create main --fs /x --s3 http://h/b --credentials-file k",
             "vpool pool create main --fs /x --region r",
+            "vpool pool create main --fs /x --interface public",
+            "vpool pool create main --swift http://h/v3/c --auth v3",
+            "vpool pool create main --swift http://h/v3/c --credentials-file k",
+            "vpool pool create main --swift http://h/v3/c --auth v2 --credentials-file k",
+            "vpool pool create main --auth v3 --credentials-file k",
+            "vpool pool create main --swift http://h/v3/c --auth v3 --credentials-file k --fs /x",
+            "vpool pool create main --s3 http://h/b --swift http://h/v3/c --auth v3 --credentials-file k",
+            "vpool pool create main --s3 http://h/b --credentials-file k --auth v3",
+            "vpool pool create main --swift http://h/v3/c --auth v3 --credentials-file k --virtual-host",
             "vpool pool create a/b --fs /x",
             "vpool pool list -o yaml",
             "vpool disk create a",

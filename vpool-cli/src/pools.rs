@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use hyper::Method;
 use vpool_api::size::format;
-use vpool_api::{AdoptPool, Adopted, CreatePool, Location, Pool, StoreState};
+use vpool_api::{
+    AdoptPool, Adopted, CreatePool, Location, Pool, StoreState, SwiftAuth, SwiftInterface,
+};
 
-use crate::arguments::{self, PoolVerb};
+use crate::arguments::{self, Auth, Interface, PoolVerb};
 use crate::client::{Client, part};
 use crate::confirm::confirm;
 use crate::failure::{Exit, Failure};
@@ -81,22 +83,45 @@ pub(crate) async fn run(client: &Client, output: &Output, verb: PoolVerb) -> Res
 /// The location for the daemon, which may run in another directory: paths are made
 /// absolute here.
 fn place(location: arguments::Location) -> Result<Location, Failure> {
-    match (location.s3, location.credentials_file, location.fs) {
-        (Some(url), Some(credentials_file), None) => Ok(Location::S3 {
+    let credentials_file = location.credentials_file.as_deref();
+    let credentials_file = credentials_file.map(absolute).transpose()?;
+    let ca_file = location.ca_file.as_deref().map(absolute).transpose()?;
+    match (location.s3, location.swift, location.fs) {
+        (Some(url), None, None) => Ok(Location::S3 {
             url,
-            credentials_file: absolute(&credentials_file)?,
+            credentials_file: credentials_file.ok_or_else(no_location)?,
             region: location.region,
-            ca_file: location.ca_file.as_deref().map(absolute).transpose()?,
+            ca_file,
             virtual_host: location.virtual_host,
+        }),
+        (None, Some(url), None) => Ok(Location::Swift {
+            url,
+            auth: match location.auth.ok_or_else(no_location)? {
+                Auth::V1 => SwiftAuth::V1,
+                Auth::V3 => SwiftAuth::V3,
+            },
+            credentials_file: credentials_file.ok_or_else(no_location)?,
+            region: location.region,
+            interface: match location.interface {
+                None | Some(Interface::Public) => SwiftInterface::Public,
+                Some(Interface::Internal) => SwiftInterface::Internal,
+                Some(Interface::Admin) => SwiftInterface::Admin,
+            },
+            ca_file,
         }),
         (None, None, Some(path)) => Ok(Location::Fs {
             path: absolute(&path)?,
         }),
-        _ => Err(Failure::new(
-            Exit::Usage,
-            "a location is --s3 URL/BUCKET/PREFIX with --credentials-file, or --fs DIR",
-        )),
+        _ => Err(no_location()),
     }
+}
+
+fn no_location() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "a location is --s3 URL/BUCKET/PREFIX with --credentials-file, \
+         --swift AUTHURL/CONTAINER/PREFIX with --auth and --credentials-file, or --fs DIR",
+    )
 }
 
 fn absolute(path: &Path) -> Result<String, Failure> {
@@ -111,7 +136,7 @@ fn absolute(path: &Path) -> Result<String, Failure> {
 fn shown(location: &Location) -> &str {
     match location {
         Location::Fs { path } => path,
-        Location::S3 { url, .. } => url,
+        Location::S3 { url, .. } | Location::Swift { url, .. } => url,
     }
 }
 
@@ -169,6 +194,31 @@ fn one(pool: &Pool) -> String {
             "path"
         };
         fields.push(("addressing", style.to_owned()));
+    }
+    if let Location::Swift {
+        auth,
+        credentials_file,
+        region,
+        interface,
+        ca_file,
+        ..
+    } = &pool.location
+    {
+        fields.push(("credentials", credentials_file.clone()));
+        match auth {
+            SwiftAuth::V1 => fields.push(("auth", "v1".to_owned())),
+            SwiftAuth::V3 => {
+                let interface = match interface {
+                    SwiftInterface::Public => "public",
+                    SwiftInterface::Internal => "internal",
+                    SwiftInterface::Admin => "admin",
+                };
+                let region = region.as_deref().unwrap_or("any");
+                let auth = format!("v3, {interface} interface, region {region}");
+                fields.push(("auth", auth));
+            }
+        }
+        fields.extend(ca_file.clone().map(|ca_file| ("CA file", ca_file)));
     }
     fields.extend([
         ("claim", format!("generation {}", pool.generation)),

@@ -35,7 +35,10 @@ pub mod size;
 use serde::{Deserialize, Serialize};
 
 pub use disks::{Connection, CreateDisk, Disk, DiskLog, RepairDisk};
-pub use pools::{AdoptPool, Adopted, CreatePool, Location, Pool, StoreCounts, StoreState};
+pub use pools::{
+    AdoptPool, Adopted, CreatePool, Location, Pool, StoreCounts, StoreState, SwiftAuth,
+    SwiftInterface,
+};
 pub use problem::{Code, Problem};
 
 /// Which daemon answers.

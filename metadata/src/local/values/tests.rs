@@ -7,9 +7,10 @@ use vpool_format::{
 };
 use vpool_host::Write;
 
+use super::location::SWIFT_VERSION;
 use super::{batch, decode, decode_grid, encode_grid};
 use crate::state::Change;
-use crate::{DiskEntry, Error, Location, PoolEntry, Streams};
+use crate::{DiskEntry, Error, Location, PoolEntry, Streams, SwiftAuth, SwiftInterface};
 
 fn base() -> Base {
     Base {
@@ -104,9 +105,20 @@ fn samples() -> Vec<(&'static str, Change)> {
         path_style: true,
     };
     let directory = Location::Directory("/mnt/nas".to_owned());
+    let swift = Location::Swift {
+        auth: SwiftAuth::V3,
+        auth_url: "https://keystone.example:5000/v3".to_owned(),
+        container: "c".to_owned(),
+        prefix: "p/q".to_owned(),
+        region: Some("one".to_owned()),
+        interface: SwiftInterface::Internal,
+        credentials_file: "/etc/vpool/swift".to_owned(),
+        ca_file: None,
+    };
     vec![
         ("pool-s3", Change::Pool(pool(1, s3))),
         ("pool-directory", Change::Pool(pool(2, directory))),
+        ("pool-swift", Change::Pool(pool(3, swift))),
         ("disk", Change::Disk(disk)),
         ("disk-clear", Change::Disk(clear)),
         ("disk-set", Change::Disk(set)),
@@ -233,16 +245,18 @@ proptest! {
     #[test]
     fn any_fields_under_a_good_checksum_are_values_or_damage(
         kind in 0..5usize,
+        newer: bool,
         fields in proptest::collection::vec(any::<u8>(), 0..200),
     ) {
         let mut key = vec![b"pdsgx"[kind]];
         key.extend_from_slice(&[3; 16]);
-        let version = match key[0] {
+        let newest = match key[0] {
             b's' => super::STREAMS_VERSION,
             b'd' => super::DISK_VERSION,
+            b'p' if newer => SWIFT_VERSION,
             _ => super::VERSION,
         };
-        let value = super::sealed_as(version, &key, |to| to.extend_from_slice(&fields));
+        let value = super::sealed_as(newest, &key, |to| to.extend_from_slice(&fields));
         match decode(&key, &value) {
             Ok(Some(change)) => assert_eq!(stored(&change), (key, value)),
             Ok(None) => panic!("no grid is under this key"),

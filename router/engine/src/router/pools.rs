@@ -308,13 +308,19 @@ pub(super) fn describe(location: &Location) -> String {
     match location {
         Location::Directory(path) => path.clone(),
         Location::S3 {
-            endpoint,
-            bucket,
+            endpoint: url,
+            bucket: container,
+            prefix,
+            ..
+        }
+        | Location::Swift {
+            auth_url: url,
+            container,
             prefix,
             ..
         } => match prefix.as_str() {
-            "" => format!("{endpoint}/{bucket}"),
-            prefix => format!("{endpoint}/{bucket}/{prefix}"),
+            "" => format!("{url}/{container}"),
+            prefix => format!("{url}/{container}/{prefix}"),
         },
     }
 }
