@@ -16,8 +16,8 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
-use vpool_api::limits::RESPONSE_BYTES_MAX;
-use vpool_api::{Code, Problem};
+use vpool_api::limits::{PAGE_ITEMS_MAX, RESPONSE_BYTES_MAX};
+use vpool_api::{Code, List, Problem, Task, TaskState};
 
 use crate::failure::{Exit, Failure};
 
@@ -73,6 +73,40 @@ impl Client {
                 .with_hint("its log says what it is doing")
             })??;
         decode(&answer)
+    }
+
+    /// Asks for all items of a list, page by page.
+    pub(crate) async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Failure> {
+        let first = if path.contains('?') { '&' } else { '?' };
+        let (mut items, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = format!("{path}{first}limit={PAGE_ITEMS_MAX}{after}");
+            let page: List<T> = self.get(&page).await?;
+            items.extend(page.items);
+            match page.next {
+                Some(next) => after = format!("&after={next}"),
+                None => return Ok(items),
+            }
+        }
+    }
+
+    /// Begins a task and waits for its end, however long it takes.
+    pub(crate) async fn finish(&self, path: &str) -> Result<(), Failure> {
+        let mut task: Task = decode(&self.request(Method::POST, path, Bytes::new()).await?)?;
+        while !task.state.has_ended() {
+            task = self
+                .get(&format!("/api/v1/tasks/{}?wait=10", task.id))
+                .await?;
+        }
+        match (task.state, task.problem) {
+            (TaskState::Done, _) => Ok(()),
+            (_, Some(problem)) => Err(problem.into()),
+            (state, None) => Err(Failure::failed(format!(
+                "task {} is {}",
+                task.id,
+                state.name()
+            ))),
+        }
     }
 
     /// Asks for a change and waits for it, however long it takes.

@@ -36,7 +36,7 @@ pub(crate) async fn run(client: &Client, output: &Output, verb: DiskVerb) -> Res
         }
         DiskVerb::List { pool } => {
             let query = pool.map_or(String::new(), |pool| format!("?pool={}", part(&pool)));
-            let disks: Vec<Disk> = client.get(&format!("/api/v1/disks{query}")).await?;
+            let disks: Vec<Disk> = client.list(&format!("/api/v1/disks{query}")).await?;
             output.show(&disks, |disks| all(disks))
         }
         DiskVerb::Show(Named { disk }) => {
@@ -44,7 +44,7 @@ pub(crate) async fn run(client: &Client, output: &Output, verb: DiskVerb) -> Res
             output.show(&disk, one)
         }
         DiskVerb::Sync(Named { disk }) => {
-            client.act(Method::POST, &path(&disk, "/sync")).await?;
+            client.finish(&path(&disk, "/sync")).await?;
             output.done(&format!(
                 "disk {disk}: all that was written before is in the store"
             ))

@@ -4,7 +4,6 @@
 
 use std::path::{Path, PathBuf};
 
-use hyper::Method;
 use vpool_api::size::format;
 use vpool_api::{
     AdoptPool, Adopted, CreatePool, Location, Pool, StoreState, SwiftAuth, SwiftInterface,
@@ -28,7 +27,7 @@ pub(crate) async fn run(client: &Client, output: &Output, verb: PoolVerb) -> Res
             output.show(&pool, one)
         }
         PoolVerb::List => {
-            let pools: Vec<Pool> = client.get("/api/v1/pools").await?;
+            let pools: Vec<Pool> = client.list("/api/v1/pools").await?;
             output.show(&pools, |pools| all(pools))
         }
         PoolVerb::Show { name } => {
@@ -39,7 +38,7 @@ pub(crate) async fn run(client: &Client, output: &Output, verb: PoolVerb) -> Res
         }
         PoolVerb::Sync { name } => {
             let path = format!("/api/v1/pools/{}/sync", part(&name));
-            client.act(Method::POST, &path).await?;
+            client.finish(&path).await?;
             output.done(&format!(
                 "pool {name}: all that was written before is in the store"
             ))

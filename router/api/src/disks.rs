@@ -3,9 +3,10 @@
 //! Owns: the bodies about disks. Does not own: disks (the engine).
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Makes a disk; it reads as zeroes and costs nothing until it is written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateDisk {
     /// Its pool; may be left out where there is only one.
@@ -21,15 +22,55 @@ pub struct CreateDisk {
 }
 
 /// Goes on with a disk whose journal is damaged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RepairDisk {
     /// What the disk's error names as lost is given up.
     pub accept_loss: bool,
 }
 
+/// Gives a disk another size.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResizeDisk {
+    /// The new size in bytes: a multiple of 512, up to 64 TiB.
+    pub size_bytes: u64,
+    /// It may be smaller than the old one: what lies beyond is lost.
+    #[serde(default)]
+    pub shrink: bool,
+}
+
+/// A disk that has another size now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Resized {
+    /// The disk.
+    pub disk: Disk,
+    /// Clients that see the new size only when they connect again.
+    pub reconnect: Vec<String>,
+}
+
+/// Gives a disk another name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RenameDisk {
+    /// The new name, in the same pool.
+    pub name: String,
+}
+
+/// Changes what is said of a disk; what is left out stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetDisk {
+    /// What people say about it; an empty text removes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Whether writes are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_only: Option<bool>,
+}
+
 /// A disk and how it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Disk {
     /// Its id, 32 hexadecimal digits.
     pub id: String,
@@ -43,6 +84,15 @@ pub struct Disk {
     pub encrypted: bool,
     /// When it was made, in ms since 1970.
     pub created_ms: u64,
+    /// The same as text (RFC 3339, UTC).
+    #[serde(default)]
+    pub created_at: String,
+    /// What people say about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Whether writes are refused.
+    #[serde(default)]
+    pub read_only: bool,
     /// Whether it is open here.
     pub open: bool,
     /// Clients that are attached.
@@ -55,7 +105,7 @@ pub struct Disk {
 }
 
 /// How the log of an open disk stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DiskLog {
     /// The newest sequence.
     pub last: u64,
@@ -74,7 +124,7 @@ pub struct DiskLog {
 }
 
 /// How clients reach a disk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Connection {
     /// The name of its NBD export.
     pub export: String,

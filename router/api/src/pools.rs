@@ -3,9 +3,10 @@
 //! Owns: the bodies about pools. Does not own: pools (the engine), locations' meaning.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Where a pool's objects are. Secrets are in the file named, never here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Location {
     /// A directory of the daemon's host, or a NAS mounted there.
@@ -53,7 +54,7 @@ pub enum Location {
 }
 
 /// How the token of a Swift store is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SwiftAuth {
     /// Auth v1: user and key.
@@ -63,7 +64,7 @@ pub enum SwiftAuth {
 }
 
 /// Which of the URLs that Keystone's catalog has for a store.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SwiftInterface {
     /// The one for everybody.
@@ -76,7 +77,7 @@ pub enum SwiftInterface {
 }
 
 /// Makes a pool on a location that holds none yet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreatePool {
     /// Its name, unique in the grid.
@@ -86,7 +87,7 @@ pub struct CreatePool {
 }
 
 /// Takes over a location that holds a pool, with all its disks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AdoptPool {
     /// The name here; by default the one that the pool had.
@@ -100,7 +101,7 @@ pub struct AdoptPool {
 }
 
 /// What came with a location.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Adopted {
     /// The pool's name here.
     pub pool: String,
@@ -109,7 +110,7 @@ pub struct Adopted {
 }
 
 /// A pool and how it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Pool {
     /// Its id, 32 hexadecimal digits.
     pub id: String,
@@ -134,8 +135,32 @@ pub struct Pool {
     pub error: Option<String>,
 }
 
+/// What came out of trying a store out; one that lacks what is needed is a problem instead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProbeReport {
+    /// The pool.
+    pub pool: String,
+    /// What was found out, in the order in which it was tried.
+    pub findings: Vec<Finding>,
+    /// Objects that the trial wrote and could not remove.
+    pub left_behind: Vec<String>,
+    /// How long it took.
+    pub elapsed_ms: u64,
+}
+
+/// One property of a store. None of them is needed: they are recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Finding {
+    /// Which, in a form that does not change.
+    pub code: String,
+    /// Which, for people.
+    pub title: String,
+    /// What was found.
+    pub detail: String,
+}
+
 /// Whether requests reach a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StoreState {
     /// They do, as far as is known.
@@ -145,7 +170,7 @@ pub enum StoreState {
 }
 
 /// What was asked of a store since the daemon started.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StoreCounts {
     /// Whether requests reach it.
     pub state: StoreState,

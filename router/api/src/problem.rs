@@ -6,9 +6,10 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What a caller must do about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
     /// The request makes no sense.
@@ -23,6 +24,8 @@ pub enum Code {
     Conflict,
     /// The body is too long.
     TooLarge,
+    /// The body is not JSON by its own word.
+    UnsupportedMedia,
     /// Too much is going on; repeat later.
     Busy,
     /// Another grid or a newer opening owns it now.
@@ -39,6 +42,8 @@ pub enum Code {
     ShuttingDown,
     /// A bug in the daemon.
     Internal,
+    /// The daemon ended before the task did.
+    Interrupted,
     /// A code that this version does not know.
     #[serde(other)]
     Unknown,
@@ -54,8 +59,9 @@ impl Code {
             Code::MethodNotAllowed => 405,
             Code::Conflict | Code::Fenced => 409,
             Code::TooLarge => 413,
+            Code::UnsupportedMedia => 415,
             Code::Internal | Code::Io | Code::Corrupt | Code::Unknown => 500,
-            Code::Busy | Code::Unavailable | Code::ShuttingDown => 503,
+            Code::Busy | Code::Unavailable | Code::ShuttingDown | Code::Interrupted => 503,
             Code::NoSpace => 507,
         }
     }
@@ -69,6 +75,7 @@ impl Code {
             Code::Denied => "not allowed",
             Code::Conflict => "taken or in use",
             Code::TooLarge => "the request is too long",
+            Code::UnsupportedMedia => "not in a form that is understood",
             Code::Busy => "too much is going on",
             Code::Fenced => "somebody else owns it now",
             Code::Unavailable => "not reachable now",
@@ -77,6 +84,7 @@ impl Code {
             Code::Io => "the local disk failed",
             Code::ShuttingDown => "the daemon stops",
             Code::Internal => "a bug in the daemon",
+            Code::Interrupted => "the daemon ended before the task did",
             Code::Unknown => "unknown",
         }
     }
@@ -90,6 +98,7 @@ impl Code {
             Code::Denied => "denied",
             Code::Conflict => "conflict",
             Code::TooLarge => "too_large",
+            Code::UnsupportedMedia => "unsupported_media",
             Code::Busy => "busy",
             Code::Fenced => "fenced",
             Code::Unavailable => "unavailable",
@@ -98,13 +107,14 @@ impl Code {
             Code::Io => "io",
             Code::ShuttingDown => "shutting_down",
             Code::Internal => "internal",
+            Code::Interrupted => "interrupted",
             Code::Unknown => "unknown",
         }
     }
 }
 
 /// A failed request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, thiserror::Error)]
 pub struct Problem {
     /// `urn:vpool:problem:CODE`.
     #[serde(rename = "type")]
@@ -185,6 +195,7 @@ mod tests {
             Code::Denied,
             Code::Conflict,
             Code::TooLarge,
+            Code::UnsupportedMedia,
             Code::Busy,
             Code::Fenced,
             Code::Unavailable,
@@ -193,6 +204,7 @@ mod tests {
             Code::Io,
             Code::ShuttingDown,
             Code::Internal,
+            Code::Interrupted,
         ] {
             assert_eq!(serde_json::to_value(code).expect("a name"), code.name());
             assert!((400..600).contains(&code.status()));
