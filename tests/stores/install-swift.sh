@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what swift.py starts: OpenStack Swift and Keystone into a virtual environment of
+# Installs what swift-store.py starts: OpenStack Swift and Keystone into a virtual environment of
 # Python's, memcached from Debian.
 #   install-swift.sh DIR
 # As root on Debian it installs python3-venv and memcached; else it says what is missing. Quick
@@ -30,7 +30,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     install_all || { "${apt[@]}" update && install_all; }
 fi
 
-stamp=$(cat "$requirements" "$here/swift.py" | sha256sum)
+stamp=$(cat "$requirements" "$here/swift-store.py" | sha256sum)
 [ "$(cat "$dir/stamp" 2>/dev/null)" != "$stamp" ] || exit 0
 
 pinned=$(sha256sum <"$requirements")
@@ -41,6 +41,6 @@ if [ "$(cat "$dir/pinned" 2>/dev/null)" != "$pinned" ]; then
         --no-deps -r "$requirements"
     printf '%s' "$pinned" >"$dir/pinned"
 fi
-"$dir/venv/bin/python" "$here/swift.py" template "$dir/keystone"
+"$dir/venv/bin/python" "$here/swift-store.py" template "$dir/keystone"
 printf '%s' "$stamp" >"$dir/stamp"
 echo "install-swift.sh: Swift and Keystone are in $dir"

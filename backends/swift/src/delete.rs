@@ -109,7 +109,11 @@ impl SwiftStore {
             .body(names);
         // 204 is the answer to a POST that is no bulk deletion to the store.
         let expect = [StatusCode::OK, StatusCode::NO_CONTENT];
-        let answer = self.send(request, 0, &expect).await?;
+        let answer = self.send(request, 0, &expect).await;
+        let answer = answer.map_err(|failure| match failure.kind {
+            ErrorKind::NotFound => failure.of_kind(ErrorKind::NoLocation).during("the account"),
+            _ => failure,
+        })?;
         if answer.status() == StatusCode::NO_CONTENT {
             let cause = "the store knows no bulk deletion";
             return Err(Failure::new(ErrorKind::Invalid, cause));

@@ -1,8 +1,8 @@
 //! Whether the container is there when an object is not.
 //!
 //! Swift answers 404 to a missing object and to one in a missing container alike, and from
-//! the former the end of a log is read. So the container is asked for too; not again within
-//! a few seconds.
+//! the former the end of a log is read. So the container is asked for too, unless an object
+//! or a listing has shown it within a few seconds.
 //!
 //! Owns: that question, and what was last known. Does not own: what a 404 is (`failure`).
 

@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
@@ -211,7 +210,11 @@ impl SwiftStore {
             })
             .await;
         match got {
-            Ok(answer) => Found::check(answer),
+            Ok(answer) => {
+                let found = Found::check(answer)?;
+                self.presence.seen();
+                Ok(found)
+            }
             Err(failure) => Err(self.with_presence(failure).await),
         }
     }

@@ -1,7 +1,7 @@
 //! A real OpenStack Swift, for as long as a test lives.
 //!
 //! Owns: start, end, containers, single servers being away, tokens being lost.
-//! Does not own: how it is set up (`swift.py`), installing it (`install-swift.sh`).
+//! Does not own: how it is set up (`swift-store.py`), installing it (`install-swift.sh`).
 
 use std::fs;
 use std::io::{Read, Write};
@@ -18,8 +18,8 @@ use crate::watcher::Watcher;
 
 /// What sets it up. It is kept in the program, which may run in another checkout than the
 /// one it was built in.
-const SCRIPT: &str = include_str!("../swift.py");
-const SCRIPT_NAME: &str = "swift.py";
+const SCRIPT: &str = include_str!("../swift-store.py");
+const SCRIPT_NAME: &str = "swift-store.py";
 
 /// Proxy, object, container and account server, memcached, Keystone.
 const PORTS: u16 = 6;

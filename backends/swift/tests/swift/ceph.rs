@@ -3,7 +3,7 @@
 
 use vpool_object::conformance::{self, ConformanceOptions};
 use vpool_object::probe::{ProbeOptions, Support, probe};
-use vpool_object::{ErrorKind, ObjectStore};
+use vpool_object::ErrorKind;
 use vpool_swift::{SwiftConfig, SwiftStore};
 use vpool_test_stores::CephRgw;
 

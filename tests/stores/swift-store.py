@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
 """A throw-away OpenStack Swift on loopback, with tempauth or with Keystone. For tests only.
 
-  swift.py start DIR PORT              proxy on PORT with tempauth and the S3 door, object,
+  swift-store.py start DIR PORT              proxy on PORT with tempauth and the S3 door, object,
                                        container and account servers on PORT+1, +2, +3,
                                        memcached on PORT+4
-  swift.py start DIR PORT SECONDS      the same with Keystone on PORT+5 in place of tempauth
+  swift-store.py start DIR PORT SECONDS      the same with Keystone on PORT+5 in place of tempauth
                                        and S3; tokens live so long
-  swift.py kill DIR                    at once, what is thrown away anyway
-  swift.py server-stop DIR NAME        one of them: object, container, account, proxy ...
-  swift.py server-start DIR NAME       ... and it is back
-  swift.py update DIR                  what the containers missed is told to them, once
-  swift.py put DIR NAME                makes a container, or in one an empty object
-  swift.py password DIR PASSWORD       Keystone only: the user gets another password, which
+  swift-store.py kill DIR                    at once, what is thrown away anyway
+  swift-store.py server-stop DIR NAME        one of them: object, container, account, proxy ...
+  swift-store.py server-start DIR NAME       ... and it is back
+  swift-store.py update DIR                  what the containers missed is told to them, once
+  swift-store.py put DIR NAME                makes a container, or in one an empty object
+  swift-store.py password DIR PASSWORD       Keystone only: the user gets another password, which
                                        ends the tokens of the old one
-  swift.py template DIR                Keystone's database as `start` copies it from DIR
+  swift-store.py template DIR                Keystone's database as `start` copies it from DIR
 
 Run by the Python of the virtual environment that install-swift.sh makes. One object server,
 one replica, no mounts, no root. Leaves in DIR: credentials-v1, credentials-v3,
@@ -46,7 +46,7 @@ OFFSETS = {"proxy": 0, "object": 1, "container": 2, "account": 3, "memcached": 4
 
 
 def die(text):
-    sys.exit(f"swift.py: {text}")
+    sys.exit(f"swift-store.py: {text}")
 
 
 def write(directory, name, text, mode=0o644):
@@ -81,9 +81,9 @@ object_chunk_size = 1048576
 """
 
 
-def section(name, **settings):
+def section(title, /, **settings):
     lines = "".join(f"{key} = {value}\n" for key, value in settings.items())
-    return f"[{name}]\n{lines}"
+    return f"[{title}]\n{lines}"
 
 
 def configure(directory, port, keystone):
