@@ -99,7 +99,11 @@ impl SwiftStore {
     }
 
     pub(crate) fn container_url(&self, session: &Session) -> String {
-        format!("{}/{}", session.storage_url, self.config.location.container())
+        format!(
+            "{}/{}",
+            session.storage_url,
+            self.config.location.container()
+        )
     }
 
     fn url(&self, session: &Session, key: &Key) -> String {

@@ -49,7 +49,10 @@ fn a_pool_over_the_ends_of_tokens() -> anyhow::Result<()> {
     let daemon = world.start(&Flags::default())?;
     a.verify(&door)?;
     let shown = world.vpool(&["pool", "list"])?;
-    ensure!(!shown.contains("fails") && !shown.contains("FAILED"), "{shown}");
+    ensure!(
+        !shown.contains("fails") && !shown.contains("FAILED"),
+        "{shown}"
+    );
     daemon.terminate()?;
     no_complaints(&world)
 }
@@ -75,7 +78,14 @@ fn what_is_refused(swift: &Swift, world: &World) -> anyhow::Result<()> {
         ("v3", there, &open, "", 2, "chmod 600"),
         ("v3", there, &wrong, "", 4, "does not take the user"),
         ("v3", absent, &good, "", 3, "make the container"),
-        ("v3", there, &good, "--region=nowhere", 3, "public in RegionOne"),
+        (
+            "v3",
+            there,
+            &good,
+            "--region=nowhere",
+            3,
+            "public in RegionOne",
+        ),
         ("v3", "disks/Refused", &good, "", 2, "prefix"),
     ] {
         let url = format!("{}/{path}", swift.auth_url());

@@ -1,9 +1,9 @@
 //! Ceph's gateway in its Swift dialect: it passes over conditions, and has no `/info` at the
 //! root.
 
+use vpool_object::ErrorKind;
 use vpool_object::conformance::{self, ConformanceOptions};
 use vpool_object::probe::{ProbeOptions, Support, probe};
-use vpool_object::ErrorKind;
 use vpool_swift::{SwiftConfig, SwiftStore};
 use vpool_test_stores::CephRgw;
 

@@ -115,7 +115,12 @@ async fn answers_with_an_error(world: &World) {
         ("507 Insufficient Storage", MARK, "", NoSpace),
         ("413 Too Large", MARK, "Upload exceeds quota.", NoSpace),
         ("403 Forbidden", MARK, "", Denied),
-        ("302 Found", "Location: http://127.0.0.1:1/\r\n", "", NoLocation),
+        (
+            "302 Found",
+            "Location: http://127.0.0.1:1/\r\n",
+            "",
+            NoLocation,
+        ),
         // A page that is not found is not an object that is not there.
         ("404 Not Found", "", "<html>nginx</html>", Unavailable),
         // Swift knows neither object nor container.
