@@ -21,7 +21,10 @@ type Row = (
 
 const DISK: &str = "/api/v1/disks/{disk}";
 const DISKS: &str = "/api/v1/disks";
+const RESIZE: &str = "/api/v1/disks/{disk}/resize";
+const RENAME: &str = "/api/v1/disks/{disk}/rename";
 const POOLS: &str = "/api/v1/pools";
+const POOL: &str = "/api/v1/pools/{pool}";
 
 #[rustfmt::skip] // One line a row, or two.
 fn table(other: &str, empty: &str) -> Vec<Row> {
@@ -119,10 +122,47 @@ fn table(other: &str, empty: &str) -> Vec<Row> {
             json!({}), 400, "accept_loss"),
         ("POST", "/api/v1/disks/{disk}/repair", "/api/v1/disks/none/repair",
             json!({"accept_loss": true}), 404, "not_found"),
+        ("POST", RESIZE, "/api/v1/disks/vm1/resize?dry_run=true",
+            json!({"size_bytes": 131072}), 200, "resize"),
+        ("POST", RESIZE, "/api/v1/disks/vm1/resize",
+            json!({"size_bytes": 131072}), 200, "reconnect"),
+        ("GET", DISK, "/api/v1/disks/vm1", none(), 200, "131072"),
+        ("POST", RESIZE, "/api/v1/disks/vm1/resize", json!({"size_bytes": 513}), 400, "512"),
+        ("POST", RESIZE, "/api/v1/disks/vm1/resize", json!({"size_bytes": 512}), 400, "shrink"),
+        ("POST", RESIZE, "/api/v1/disks/vm1/resize?dry_run=true",
+            json!({"size_bytes": 512}), 400, "shrink"),
+        ("POST", RESIZE, "/api/v1/disks/vm1/resize",
+            json!({"size_bytes": 512, "shrink": true}), 200, "512"),
+        ("POST", RESIZE, "/api/v1/disks/none/resize", json!({"size_bytes": 512}), 404, "not_found"),
+        ("PATCH", DISK, "/api/v1/disks/vm1?dry_run=true",
+            json!({"description": "the shop", "read_only": true}), 200, "read-only"),
+        ("PATCH", DISK, "/api/v1/disks/vm1",
+            json!({"description": "the shop", "read_only": true}), 200, "the shop"),
+        ("GET", DISKS, "/api/v1/disks?filter=read_only=true", none(), 200, "\"total\":1"),
+        ("PATCH", DISK, "/api/v1/disks/vm1", json!({"description": "a\nb"}), 400, "description"),
+        ("PATCH", DISK, "/api/v1/disks/vm1", json!({"colour": "red"}), 400, "colour"),
+        ("PATCH", DISK, "/api/v1/disks/none", json!({}), 404, "not_found"),
+        ("POST", RENAME, "/api/v1/disks/vm1/rename?dry_run=true",
+            json!({"name": "web/1"}), 200, "default:web/1"),
+        ("POST", RENAME, "/api/v1/disks/vm1/rename", json!({"name": "web/1"}), 200, "web/1"),
+        ("POST", RENAME, "/api/v1/disks/vm1/rename", json!({"name": "x"}), 404, "not_found"),
+        ("POST", RENAME, "/api/v1/disks/web%2F1/rename", json!({"name": "a:b"}), 400, "invalid"),
+        ("POST", RENAME, "/api/v1/disks/web%2F1/rename", json!({"name": "vm1"}), 200, "vm1"),
         ("DELETE", DISK, "/api/v1/disks/none", none(), 404, "not_found"),
         ("DELETE", DISK, "/api/v1/disks/vm1?dry_run=true", none(), 200, "delete"),
         ("DELETE", DISK, "/api/v1/disks/vm1", none(), 204, ""),
         ("DELETE", DISK, "/api/v1/disks/vm1", none(), 404, "not_found"),
+        // A pool is forgotten when it has no disks.
+        ("POST", DISKS, DISKS, json!({"name": "last", "size_bytes": 512, "pool": "second"}),
+            200, "second"),
+        ("DELETE", POOL, "/api/v1/pools/second", none(), 409, "1 disk"),
+        ("DELETE", POOL, "/api/v1/pools/second?dry_run=true", none(), 409, "1 disk"),
+        ("DELETE", DISK, "/api/v1/disks/last", none(), 204, ""),
+        ("DELETE", POOL, "/api/v1/pools/second?dry_run=true", none(), 200, "adopt"),
+        ("DELETE", POOL, "/api/v1/pools/second", none(), 204, ""),
+        ("DELETE", POOL, "/api/v1/pools/second", none(), 404, "not_found"),
+        ("POST", "/api/v1/adoptions", "/api/v1/adoptions",
+            json!({"location": fs(other)}), 200, "second"),
         // Tasks: the two syncs from above.
         ("GET", "/api/v1/tasks", "/api/v1/tasks?sort=-id&filter=kind=disk-sync",
             none(), 200, "\"total\":1"),
@@ -162,7 +202,7 @@ fn every_route_with_bad_input_beside_good() -> anyhow::Result<()> {
     };
     let mut good = asked(true);
     good.insert(("GET".into(), "/api/v1/events".into()));
-    // A task that can be cancelled is in `tasks.rs`, an adoption in the tests of the command.
+    // A task that can be cancelled is in `tasks.rs`.
     good.insert(("POST".into(), "/api/v1/tasks/{id}/cancel".into()));
     assert_eq!(known, good, "the document beside good input");
     assert_eq!(known, asked(false), "the document beside bad input");
