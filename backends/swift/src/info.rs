@@ -107,9 +107,18 @@ mod tests {
         let check = |text: &str, expect: Option<usize>| {
             assert_eq!(parse(text.as_bytes()).bulk_delete_max, expect, "{text}");
         };
-        check(r#"{"bulk_delete": {"max_deletes_per_request": 10000}}"#, Some(1000));
-        check(r#"{"bulk_delete": {"max_deletes_per_request": 50}}"#, Some(50));
-        check(r#"{"bulk_delete": {}, "swift": {"version": "1"}}"#, Some(1000));
+        check(
+            r#"{"bulk_delete": {"max_deletes_per_request": 10000}}"#,
+            Some(1000),
+        );
+        check(
+            r#"{"bulk_delete": {"max_deletes_per_request": 50}}"#,
+            Some(50),
+        );
+        check(
+            r#"{"bulk_delete": {}, "swift": {"version": "1"}}"#,
+            Some(1000),
+        );
         check(r#"{"bulk_delete": {"max_deletes_per_request": 0}}"#, None);
         check(r#"{"swift": {}}"#, None);
         check("<html>", None);

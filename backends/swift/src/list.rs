@@ -177,7 +177,13 @@ mod tests {
 
     #[test]
     fn a_line_that_lacks_something_is_damage() {
-        for text in [r#"[{"name": "a"}]"#, r#"[{"bytes": 1}]"#, r#"{"name": 1}"#, "[", ""] {
+        for text in [
+            r#"[{"name": "a"}]"#,
+            r#"[{"bytes": 1}]"#,
+            r#"{"name": 1}"#,
+            "[",
+            "",
+        ] {
             assert!(serde_json::from_str::<Vec<Entry>>(text).is_err(), "{text}");
         }
         let text = r#"[{"name": "a", "bytes": 1, "hash": "x", "content_type": "y"}]"#;

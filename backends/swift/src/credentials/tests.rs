@@ -66,7 +66,11 @@ fn refused_texts() {
     check("canary", one, "line 1 is none of user=..., key=...");
     check("user=a\ncanary=\n", one, "line 2 is none of");
     check("user=a\nkey=\n", one, "line 2 has no value");
-    check("user=a\nkey=canary\nkey=canary2", one, "line 3 gives a second");
+    check(
+        "user=a\nkey=canary\nkey=canary2",
+        one,
+        "line 3 gives a second",
+    );
     check("user=a\nkey=canaryü", one, "other than ASCII");
     check("user=a\npassword=canary", one, "line 2 is none of");
     check("user=a\nkey=canary", three, "line 2 is none of");

@@ -6,11 +6,7 @@ use super::{AuthVersion, Location};
 fn written_forms() {
     let check = |text: &str, auth: AuthVersion, expect: (&str, &str, &str)| {
         let location: Location = text.parse().unwrap();
-        let parts = (
-            location.auth_url(),
-            location.container(),
-            location.prefix(),
-        );
+        let parts = (location.auth_url(), location.container(), location.prefix());
         assert_eq!((location.auth(), parts), (auth, expect), "{text}");
         let again: Location = location.to_string().parse().unwrap();
         assert_eq!(again, location, "{text}: its own form reads back");

@@ -141,14 +141,22 @@ async fn the_same_token_again_is_used_to_its_end() {
 #[tokio::test]
 async fn answers_that_are_no_session() {
     for (answer_text, kind, word) in [
-        (answer("200 OK", "", ""), ErrorKind::Damaged, "X-Storage-Url"),
+        (
+            answer("200 OK", "", ""),
+            ErrorKind::Damaged,
+            "X-Storage-Url",
+        ),
         (
             answer("200 OK", "X-Storage-Url: http://h/v1/a\r\n", ""),
             ErrorKind::Damaged,
             "no token",
         ),
         (
-            answer("200 OK", "X-Auth-Token: t\r\nX-Storage-Url: ftp://h/a\r\n", ""),
+            answer(
+                "200 OK",
+                "X-Auth-Token: t\r\nX-Storage-Url: ftp://h/a\r\n",
+                "",
+            ),
             ErrorKind::NoLocation,
             "storage URL",
         ),
@@ -161,8 +169,16 @@ async fn answers_that_are_no_session() {
             ErrorKind::NoLocation,
             "storage URL",
         ),
-        (answer("404 Not Found", "", ""), ErrorKind::Unavailable, "404"),
-        (answer("302 Found", "Location: /x\r\n", ""), ErrorKind::NoLocation, "302"),
+        (
+            answer("404 Not Found", "", ""),
+            ErrorKind::Unavailable,
+            "404",
+        ),
+        (
+            answer("302 Found", "Location: /x\r\n", ""),
+            ErrorKind::NoLocation,
+            "302",
+        ),
         (answer("429 Slow", "", ""), ErrorKind::Throttled, "429"),
     ] {
         let stub = Stub::start(move |_| answer_text.clone()).await;
@@ -182,8 +198,7 @@ async fn a_refused_request_is_repeated_once() {
         let base = of_stub.get().unwrap();
         if request.starts_with("get /auth/v1.0 ") {
             let number = logins.fetch_add(1, Ordering::Relaxed);
-            let fields =
-                format!("X-Auth-Token: t{number}\r\nX-Storage-Url: {base}/v1/AUTH_x\r\n");
+            let fields = format!("X-Auth-Token: t{number}\r\nX-Storage-Url: {base}/v1/AUTH_x\r\n");
             return answer("200 OK", &fields, "");
         }
         let good = request.contains("x-auth-token: t1") && !request.contains("/never");

@@ -26,9 +26,8 @@ pub(super) async fn log_in(
     key: &str,
 ) -> Result<Grant, Failure> {
     let field = |value: &str| {
-        HeaderValue::from_str(value).map_err(|_| {
-            Failure::new(ErrorKind::Invalid, "user or key holds what no header can")
-        })
+        HeaderValue::from_str(value)
+            .map_err(|_| Failure::new(ErrorKind::Invalid, "user or key holds what no header can"))
     };
     let mut key = field(key)?;
     key.set_sensitive(true);

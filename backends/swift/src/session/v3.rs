@@ -208,8 +208,10 @@ impl Token {
             false => printable(&others.join(", ")),
         };
         let region = region.unwrap_or("any region");
-        let cause = format!("the catalog has no {interface} {OBJECT_STORE} in {region}, but {others}");
-        let remedy = "set region and interface to what the catalog has, or give the project a store";
+        let cause =
+            format!("the catalog has no {interface} {OBJECT_STORE} in {region}, but {others}");
+        let remedy =
+            "set region and interface to what the catalog has, or give the project a store";
         Err(Failure::new(ErrorKind::NoLocation, cause).with_remedy(remedy))
     }
 }

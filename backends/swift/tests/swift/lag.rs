@@ -20,7 +20,10 @@ async fn objects_that_no_listing_shows_yet() {
     store.put(&new, body(2000)).await.unwrap();
     store.put(&new, body(2000)).await.unwrap();
     assert_eq!(store.get(&new).await.unwrap(), body(2000));
-    assert_eq!(store.get_range(&new, 5..50).await.unwrap(), body(50).slice(5..));
+    assert_eq!(
+        store.get_range(&new, 5..50).await.unwrap(),
+        body(50).slice(5..)
+    );
     store.delete(&gone).await.unwrap();
     let error = store.list("", None, 10).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
