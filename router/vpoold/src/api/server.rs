@@ -54,7 +54,7 @@ pub(crate) struct Server {
 }
 
 /// A stream that HTTP can be spoken on.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static {
     /// Returns when something can be read, or it may seem so.
     fn readable(&self) -> impl Future<Output = io::Result<()>> + Send;
     /// Whether something can be read; `WouldBlock` if not.
