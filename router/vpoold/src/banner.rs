@@ -15,11 +15,13 @@ pub(crate) fn text(doors: &Doors, demo: bool) -> String {
         data_dir,
         nbd_socket,
         nbd_tcp,
+        nbd_tls,
         api_socket,
     } = doors;
+    let tls = if *nbd_tls { " (TLS)" } else { "" };
     let tcp = nbd_tcp
         .as_ref()
-        .map_or(String::new(), |address| format!(" and {address}"));
+        .map_or(String::new(), |address| format!(" and {address}{tls}"));
     format!(
         "vPool {version} serves {data_dir} (pid {pid})\n\
          \n\

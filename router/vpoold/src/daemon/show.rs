@@ -80,6 +80,7 @@ impl super::Doors {
             export: format!("{pool}:{disk}"),
             nbd_socket: self.nbd_socket.clone(),
             nbd_tcp: self.nbd_tcp.clone(),
+            nbd_tls: self.nbd_tls,
         }
     }
 }
