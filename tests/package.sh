@@ -9,7 +9,6 @@ cd "$(dirname "$0")/.."
 
 [ -n "${VPOOL_DEB:-}" ] || VPOOL_DEB=$(scripts/package.sh "$@")
 export VPOOL_DEB
-echo "package: $VPOOL_DEB"
 [ "$(id -u)" = 0 ] || { echo "not root: built, not installed" >&2; exit 1; }
 # In a mount namespace of its own: whatever happens, nothing stays mounted.
 if [ -z "${VPOOL_COPY:-}" ]; then
@@ -22,6 +21,7 @@ if [ -z "${VPOOL_COPY:-}" ]; then
 fi
 
 copy=$VPOOL_COPY
+echo "package: $VPOOL_DEB"
 mount -t tmpfs -o mode=755 tmpfs "$copy"
 mkdir "$copy/upper" "$copy/work" "$copy/root"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$copy/upper,workdir=$copy/work" "$copy/root"

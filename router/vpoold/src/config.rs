@@ -45,9 +45,20 @@ const LOG_VARIABLE: &str = "RUST_LOG";
 /// All that the daemon is told by, as it was at the start; the file is read whenever it is asked.
 #[derive(Debug, Clone)]
 pub(crate) struct Sources {
-    file: Option<PathBuf>,
+    file: SettingsFile,
     environment: BTreeMap<String, String>,
     flags: BTreeMap<&'static str, String>,
+}
+
+/// Where the file is.
+#[derive(Debug, Clone)]
+enum SettingsFile {
+    /// There is none.
+    None,
+    /// In its usual place, if it is there.
+    Usual,
+    /// Where somebody said, and it must be there.
+    Named(PathBuf),
 }
 
 /// Who has set a value.
@@ -96,7 +107,7 @@ impl Sources {
     /// Flags alone, and the log filter that many programs share.
     pub(crate) fn of_flags(flags: BTreeMap<&'static str, String>) -> Sources {
         let mut sources = Sources {
-            file: None,
+            file: SettingsFile::None,
             environment: BTreeMap::new(),
             flags,
         };
@@ -123,18 +134,22 @@ impl Sources {
         }
         let named = file.or(sources.environment.remove(FILE_VARIABLE).map(PathBuf::from));
         sources.file = match named {
-            Some(path) => Some(
+            None => SettingsFile::Usual,
+            Some(path) => SettingsFile::Named(
                 std::path::absolute(&path)
                     .with_context(|| format!("cannot find {}", path.display()))?,
             ),
-            None => Some(PathBuf::from(FILE)).filter(|path| path.exists()),
         };
         Ok(sources)
     }
 
-    /// The file, if there is one.
+    /// The file, if there is one now.
     pub(crate) fn file(&self) -> Option<&Path> {
-        self.file.as_deref()
+        match &self.file {
+            SettingsFile::None => None,
+            SettingsFile::Usual => Some(Path::new(FILE)).filter(|path| path.exists()),
+            SettingsFile::Named(path) => Some(path),
+        }
     }
 
     /// Reads all of it; what is wrong is named with its place.
@@ -148,7 +163,7 @@ impl Sources {
                 );
             }
         }
-        let mut in_file = match &self.file {
+        let mut in_file = match self.file() {
             Some(path) => file::read(path)?,
             None => BTreeMap::new(),
         };

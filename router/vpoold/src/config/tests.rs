@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::keys::KEYS;
-use super::{Effective, Settings, Sources, keys, sample, show};
+use super::{Effective, Settings, SettingsFile, Sources, keys, sample, show};
 
 /// The file in the repository.
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vpoold.toml.sample");
@@ -21,7 +21,7 @@ impl Given {
         let path = dir.path().join("vpoold.toml");
         fs::write(&path, text).expect("it can be written");
         let sources = Sources {
-            file: Some(path),
+            file: SettingsFile::Named(path),
             environment: BTreeMap::new(),
             flags: BTreeMap::new(),
         };
@@ -152,7 +152,7 @@ fn files_that_are_none_are_refused() {
     let path = given.dir.path().join("vpoold.toml");
     fs::write(&path, b"log = \"\xff\"").expect("it can be written");
     assert!(given.error().contains("UTF-8"), "{}", given.error());
-    given.sources.file = Some(given.dir.path().join("nowhere.toml"));
+    given.sources.file = SettingsFile::Named(given.dir.path().join("nowhere.toml"));
     let error = given.error();
     assert!(
         error.contains("cannot read") && error.contains("nowhere.toml"),
