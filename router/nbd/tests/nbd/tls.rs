@@ -36,7 +36,7 @@ const MIB: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// More than may be strangers at a time.
-const CROWD: usize = 300;
+const CROWD: usize = 200;
 
 /// TLS, as the door takes it.
 #[derive(Debug)]
