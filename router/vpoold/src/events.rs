@@ -63,6 +63,8 @@ pub(crate) struct Listener {
     grown: watch::Receiver<()>,
     /// It has had everything up to here.
     place: u64,
+    /// It came back with a number that says nothing here.
+    lost: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -129,8 +131,11 @@ impl Events {
             Problem::new(Code::Busy, detail).with_hint("end one of them, or come back later")
         })?;
         let grown = self.grown.subscribe();
+        let ring = self.ring.lock();
+        let after = after.unwrap_or(ring.last);
         Ok(Listener {
-            place: after.unwrap_or_else(|| self.ring.lock().last),
+            place: after.min(ring.last),
+            lost: after > ring.last,
             events: self.clone(),
             grown,
             _permit: permit,
@@ -165,7 +170,7 @@ impl Listener {
 
     fn look(&mut self) -> Option<Vec<Arc<Event>>> {
         let ring = self.events.ring.lock();
-        if self.place < ring.gone || self.place > ring.last {
+        if std::mem::take(&mut self.lost) || self.place < ring.gone {
             self.place = ring.last;
             return Some(vec![Arc::new(Event {
                 id: ring.last,

@@ -1,20 +1,29 @@
 //! Tasks of a daemon whose store goes away, and over kills.
 
-use std::fs;
-
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use vpool_test_stores::{CephRgw, Mode, Proxy};
 use vpool_tests::nbd::Client;
 
 use super::Place;
 
 #[test]
 fn tasks_are_kept_over_restarts() -> anyhow::Result<()> {
+    let Some(ceph) = CephRgw::shared() else {
+        return Ok(());
+    };
+    ceph.create_bucket("tasks")?;
+    let runtime = Runtime::new().context("start a runtime for the proxy")?;
+    let proxy = runtime.block_on(Proxy::start(ceph.port()))?;
     let place = Place::new()?;
-    let store = place.directory("store")?;
     let daemon = place.start()?;
     let door = place.unix();
-    let location = json!({"kind": "fs", "path": store});
+    let location = json!({
+        "kind": "s3",
+        "url": format!("{}/tasks", proxy.endpoint()),
+        "credentials_file": ceph.credentials_file(),
+    });
     door.post(
         "/api/v1/pools",
         &json!({"name": "nas", "location": location}),
@@ -41,7 +50,7 @@ fn tasks_are_kept_over_restarts() -> anyhow::Result<()> {
 
     // The store goes away: a sync waits, and says so.
     let mut events = door.events(None)?;
-    fs::rename(&store, format!("{store}.away"))?;
+    runtime.block_on(proxy.set_mode(Mode::Refuse))?;
     write()?;
     let stuck = door.post("/api/v1/pools/nas/sync", &Value::Null)?;
     ensure!(
@@ -77,7 +86,7 @@ fn tasks_are_kept_over_restarts() -> anyhow::Result<()> {
     )?;
 
     daemon.kill()?;
-    fs::rename(format!("{store}.away"), &store)?;
+    runtime.block_on(proxy.set_mode(Mode::Pass))?;
     let _daemon = place.start()?;
     let tasks = door.get("/api/v1/tasks")?;
     ensure!(tasks["total"] == 3, "{tasks}");
