@@ -48,7 +48,12 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// Where the daemon answers: unix:PATH, or http://127.0.0.1:PORT with a token
-    #[arg(long, global = true, value_name = "ADDRESS", conflicts_with = "profile")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "ADDRESS",
+        conflicts_with = "profile"
+    )]
     pub(crate) api: Option<String>,
 
     /// The daemon of this profile in the configuration file
@@ -82,7 +87,10 @@ pub(crate) enum Noun {
     #[command(subcommand, after_help = "Example:\n  vpool disk list -o wide")]
     Disk(DiskVerb),
     /// Long work that goes on or has ended
-    #[command(subcommand, after_help = "Example:\n  vpool task list --filter state=running")]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  vpool task list --filter state=running"
+    )]
     Task(TaskVerb),
     /// Print what happened; with -f also what happens
     #[command(after_help = "Example:\n  vpool events -f -o json | jq .object")]

@@ -41,10 +41,12 @@ pub(crate) async fn run(client: &Client, output: &Output, bench: Bench) -> Resul
         check_empty(&disk)?;
     }
     let connection: Connection = client.get(&path(&bench.named.disk, "/connection")).await?;
-    let block_bytes = bench.block_size.unwrap_or(match bench.mode.starts_with("rand") {
-        true => 4 << 10,
-        false => 1 << 20,
-    });
+    let block_bytes = bench
+        .block_size
+        .unwrap_or(match bench.mode.starts_with("rand") {
+            true => 4 << 10,
+            false => 1 << 20,
+        });
     let span = bench.span.min(disk.size_bytes);
     if span < block_bytes {
         return Err(Failure::usage(format!(
@@ -52,7 +54,10 @@ pub(crate) async fn run(client: &Client, output: &Output, bench: Bench) -> Resul
         )));
     }
     let name = format!("{}:{}", disk.pool, disk.name);
-    let bar = Bar::waiting(&format!("bench {name} {} for {} s", bench.mode, bench.seconds));
+    let bar = Bar::waiting(&format!(
+        "bench {name} {} for {} s",
+        bench.mode, bench.seconds
+    ));
     let report = fio(&arguments(&bench, block_bytes, span, &connection)).await?;
     drop(bar);
     let measured = parse(&report, name, &bench, block_bytes)
@@ -64,7 +69,10 @@ pub(crate) async fn run(client: &Client, output: &Output, bench: Bench) -> Resul
 fn check_empty(disk: &Disk) -> Result<(), Failure> {
     let name = format!("{}:{}", disk.pool, disk.name);
     let refused = |why: &str| {
-        let failure = Failure::new(Exit::Conflict, format!("disk {name} {why}: it is not written"));
+        let failure = Failure::new(
+            Exit::Conflict,
+            format!("disk {name} {why}: it is not written"),
+        );
         failure.with_hint("make a new one for it: vpool disk create bench --size 4G")
     };
     match &disk.log {
@@ -178,7 +186,10 @@ mod tests {
     use vpool_api::{Connection, Disk, DiskLog};
 
     fn bench(line: &str) -> Bench {
-        match Arguments::try_parse_from(line.split(' ')).expect("good").noun {
+        match Arguments::try_parse_from(line.split(' '))
+            .expect("good")
+            .noun
+        {
             Noun::Bench(bench) => bench,
             other => panic!("{other:?}"),
         }
@@ -193,7 +204,12 @@ mod tests {
         };
         let bench = bench("vpool bench a --mode randwrite --seconds 3");
         let line = arguments(&bench, 4096, 8192, &connection).join(" ");
-        for piece in ["--uri=nbd+unix:///p:a%20b?socket=/s", "--rw=randwrite", "--runtime=3", "--size=8192"] {
+        for piece in [
+            "--uri=nbd+unix:///p:a%20b?socket=/s",
+            "--rw=randwrite",
+            "--runtime=3",
+            "--size=8192",
+        ] {
             assert!(line.contains(piece), "{piece}: {line}");
         }
     }

@@ -200,7 +200,10 @@ fn token(path: &Path) -> Result<String, Failure> {
         };
         Failure::new(exit, format!("cannot read the token in {shown}: {error}"))
     };
-    let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
+    let mode = std::fs::metadata(path)
+        .map_err(failed)?
+        .permissions()
+        .mode();
     if mode & 0o077 != 0 {
         let message = format!("others may read the token in {shown}");
         return Err(Failure::usage(message).with_hint(format!("chmod 600 {shown}")));
@@ -253,11 +256,22 @@ mod tests {
         let path = Path::new("/c/config.toml");
         let good = "[profiles.lab]\napi = \"http://127.0.0.1:7480\"\ntoken_file = \"/t\"\n";
         let file = decode(good, path).expect("as documented");
-        assert_eq!(file.profiles["lab"].token_file.as_deref(), Some(Path::new("/t")));
+        assert_eq!(
+            file.profiles["lab"].token_file.as_deref(),
+            Some(Path::new("/t"))
+        );
         for (text, place, word) in [
-            ("[profiles.a]\napi = \"unix:/x\"\nappi = 1\n", "/c/config.toml:3:", "appi"),
+            (
+                "[profiles.a]\napi = \"unix:/x\"\nappi = 1\n",
+                "/c/config.toml:3:",
+                "appi",
+            ),
             ("\n[profile.a]\n", "/c/config.toml:2:", "profile"),
-            ("[profiles.a]\ntoken_file = \"x\"\n", "/c/config.toml:1:", "api"),
+            (
+                "[profiles.a]\ntoken_file = \"x\"\n",
+                "/c/config.toml:1:",
+                "api",
+            ),
             ("[profiles.a]\napi = 1\n", "/c/config.toml:2:", "string"),
             ("what", "/c/config.toml:1:", ""),
         ] {

@@ -21,7 +21,8 @@ use crate::several::each;
 use crate::{images, tasks};
 
 /// What is said where there are none.
-const EMPTY: &str = "no disks yet: vpool disk create NAME --size 40G, or vpool disk import NAME FILE";
+const EMPTY: &str =
+    "no disks yet: vpool disk create NAME --size 40G, or vpool disk import NAME FILE";
 
 /// All disks.
 pub(crate) const DISKS: &str = "/api/v1/disks";
@@ -66,7 +67,8 @@ pub(crate) async fn run(client: &Client, output: &Output, verb: DiskVerb) -> Res
                 description,
                 read_only,
             };
-            let set = client.change(Method::PATCH, &path(&disk, ""), &request, change.dry_run);
+            let path = path(&disk, "");
+            let set = client.change(Method::PATCH, &path, &request, change.dry_run);
             output.changed(set.await?, |disk: &Disk| output.one(disk))
         }
         DiskVerb::Resize {
@@ -151,7 +153,9 @@ pub(crate) async fn run(client: &Client, output: &Output, verb: DiskVerb) -> Res
                 }
                 let path = path(disk, "");
                 let done = client.change::<()>(Method::DELETE, &path, &(), change.dry_run);
-                output.changed(done.await?, |()| output.done(&format!("disk {disk} is deleted")))
+                output.changed(done.await?, |()| {
+                    output.done(&format!("disk {disk} is deleted"))
+                })
             };
             each(&disks.disks, delete).await.1
         }
@@ -175,7 +179,9 @@ pub(crate) fn one_pool(disk: &DiskPath, flag: Option<String>) -> Result<Option<S
 
 fn show_resized(output: &Output, resized: &Resized) -> Result<(), Failure> {
     if !output.is_for_people() {
-        return output.show(resized, |resized| format!("{}:{}\n", resized.disk.pool, resized.disk.name));
+        return output.show(resized, |resized| {
+            format!("{}:{}\n", resized.disk.pool, resized.disk.name)
+        });
     }
     output.one(&resized.disk)?;
     if !resized.reconnect.is_empty() {

@@ -11,11 +11,11 @@ use vpool_api::{Connection, Disk, HealthStatus, List, Pool, StoreState, Version}
 use crate::client::{Client, part};
 use crate::disks::DISKS;
 use crate::failure::{Exit, Failure};
+use crate::images;
 use crate::output::Output;
 use crate::output::columns::{Column, Listed, Place};
 use crate::output::value::Value;
 use crate::version::OWN;
-use crate::{disks, images};
 
 /// How something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -155,7 +155,8 @@ fn store(pool: &Pool) -> Check {
     let state = match (&pool.error, &pool.store) {
         (Some(error), _) => {
             let check = Check::new("store", State::Wrong, format!("pool {name}: {error}"));
-            return check.with_remedy("vpool pool show names its place; the daemon's log says more");
+            return check
+                .with_remedy("vpool pool show names its place; the daemon's log says more");
         }
         (None, Some(store)) if store.state == StoreState::Down => {
             let why = store.trouble.as_deref().unwrap_or("it does not answer");

@@ -94,7 +94,11 @@ impl Output {
             Format::Json | Format::Yaml => {
                 let json = serde_json::to_string(event)
                     .map_err(|error| Failure::failed(format!("cannot write JSON: {error}")))?;
-                let separator = if self.format == Format::Yaml { "--- " } else { "" };
+                let separator = if self.format == Format::Yaml {
+                    "--- "
+                } else {
+                    ""
+                };
                 crate::output::print(&format!("{separator}{json}\n"))
             }
             Format::Name => crate::output::print(&format!("{}\n", event.name())),
@@ -166,9 +170,18 @@ mod tests {
             newest: None,
             follow,
         };
-        assert!(reader(false, Some(0)).take(&message(0)).is_err(), "nothing is kept");
-        assert!(reader(false, Some(7)).take(&message(7)).is_err(), "nothing is new");
-        assert!(reader(false, Some(6)).take(&message(7)).is_ok(), "7 is to come");
+        assert!(
+            reader(false, Some(0)).take(&message(0)).is_err(),
+            "nothing is kept"
+        );
+        assert!(
+            reader(false, Some(7)).take(&message(7)).is_err(),
+            "nothing is new"
+        );
+        assert!(
+            reader(false, Some(6)).take(&message(7)).is_ok(),
+            "7 is to come"
+        );
         let mut following = reader(true, None);
         assert!(following.take(&message(7)).is_ok());
         assert_eq!(following.last, Some(7));

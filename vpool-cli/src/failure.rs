@@ -72,13 +72,6 @@ impl Failure {
         self
     }
 
-    /// The same, with what was being done before the message.
-    #[must_use]
-    pub(crate) fn while_doing(mut self, what: impl std::fmt::Display) -> Failure {
-        self.message = format!("{what}: {}", self.message);
-        self
-    }
-
     /// What it exits with.
     pub(crate) fn exit(&self) -> Exit {
         self.exit
@@ -129,7 +122,10 @@ pub(crate) fn sum(names: usize, failures: &[Failure]) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Partly, message));
     }
     let same = failures.iter().all(|failure| failure.exit == exit);
-    Err(Failure::new(if same { exit } else { Exit::Failed }, message))
+    Err(Failure::new(
+        if same { exit } else { Exit::Failed },
+        message,
+    ))
 }
 
 impl From<Problem> for Failure {

@@ -101,7 +101,9 @@ impl Output {
         }
         if self.is_for_people() {
             let chosen = choose::<T>(self.columns.as_deref(), Place::One)?;
-            let blocks = found.iter().map(|item| columns::lines(&chosen, item, self.raw));
+            let blocks = found
+                .iter()
+                .map(|item| columns::lines(&chosen, item, self.raw));
             return print(&blocks.collect::<Vec<_>>().join("\n"));
         }
         let total = u64::try_from(found.len()).unwrap_or(u64::MAX);

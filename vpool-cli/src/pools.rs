@@ -10,7 +10,7 @@ use hyper::Method;
 use vpool_api::{AdoptPool, Adopted, CreatePool, List, Location, Pool, ProbeReport, Task};
 
 use crate::arguments::pool::{self, PoolVerb};
-use crate::client::{Changed, Client, part};
+use crate::client::{Client, part};
 use crate::confirm::confirm;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -153,7 +153,11 @@ fn absolute(path: &Path) -> Result<String, Failure> {
 fn report_text(report: &ProbeReport) -> String {
     let mut text = format!("pool {}: {} ms\n", report.pool, report.elapsed_ms);
     for finding in &report.findings {
-        text.push_str(&format!("  {}: {}\n", visible(&finding.title), visible(&finding.detail)));
+        text.push_str(&format!(
+            "  {}: {}\n",
+            visible(&finding.title),
+            visible(&finding.detail)
+        ));
     }
     for object in &report.left_behind {
         text.push_str(&format!("  left behind: {}\n", visible(object)));

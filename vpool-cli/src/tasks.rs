@@ -30,7 +30,10 @@ pub(crate) async fn run(client: &Client, output: &Output, verb: TaskVerb) -> Res
     match verb {
         TaskVerb::List(query) => {
             let tasks: List<Task> = client.list(TASKS, &query.text()).await?;
-            output.list(&tasks, "no tasks: `vpool disk sync` and `vpool pool sync` make some")
+            output.list(
+                &tasks,
+                "no tasks: `vpool disk sync` and `vpool pool sync` make some",
+            )
         }
         TaskVerb::Show(tasks) => {
             let show = async |id: &u64| client.get::<Task>(&path(*id, "")).await;
@@ -103,7 +106,10 @@ pub(crate) async fn ended(
         }
         bar.task(&task);
         // Whole seconds: the last part of one is waited for in full.
-        let wait = left.map_or(STEP, |left| left.min(STEP)).as_secs_f64().ceil();
+        let wait = left
+            .map_or(STEP, |left| left.min(STEP))
+            .as_secs_f64()
+            .ceil();
         task = client.get(&path(task.id, &format!("?wait={wait}"))).await?;
     }
     Ok(task)

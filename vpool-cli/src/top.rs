@@ -86,11 +86,17 @@ pub(crate) async fn run(
         }
         let now = Sample::take(&client).await?;
         let loads = now.since(&before);
-        screen.draw(&head(&client, loads.len()), &table(&columns, &loads, output.raw))?;
+        screen.draw(
+            &head(&client, loads.len()),
+            &table(&columns, &loads, output.raw),
+        )?;
         before = now;
     }
 }
 
 fn head(client: &Client, disks: usize) -> String {
-    format!("vpool top: {}, {disks} disk(s); q quits", visible(&client.place()))
+    format!(
+        "vpool top: {}, {disks} disk(s); q quits",
+        visible(&client.place())
+    )
 }

@@ -20,23 +20,38 @@ fn forms() -> anyhow::Result<()> {
     let form = |form: &str| place.vpool_ok(&["disk", "list", "--sort", "name", "-o", form]);
     let table = form("table")?;
     assert!(table.starts_with("POOL     NAME     SIZE  "), "{table}");
-    assert!(table.contains("1.5G") && !table.contains("DESCRIPTION"), "{table}");
+    assert!(
+        table.contains("1.5G") && !table.contains("DESCRIPTION"),
+        "{table}"
+    );
     assert!(form("wide")?.contains("DESCRIPTION"));
     assert_eq!(form("name")?, "default:demo\ndefault:vm, \"1\"\n");
     let csv = form("csv")?;
     let header = "pool,name,size,encrypted,read_only,state,clients,not_shipped";
     assert!(csv.starts_with(header), "{csv}");
-    assert!(csv.contains("default,\"vm, \"\"1\"\"\",1610612736,false,"), "{csv}");
+    assert!(
+        csv.contains("default,\"vm, \"\"1\"\"\",1610612736,false,"),
+        "{csv}"
+    );
     let list: Value = serde_json::from_str(&form("json")?)?;
     assert_eq!((&list["total"], &list["next"]), (&json!(2), &Value::Null));
     assert_eq!(list["items"][1]["size_bytes"], json!(1_610_612_736_u64));
     let yaml = form("yaml")?;
     assert!(yaml.contains("items:\n  - attached: 0\n"), "{yaml}");
-    let few = ["disk", "list", "--columns", "size,name", "--filter", "name~vm", "--bytes"];
+    let few = [
+        "disk",
+        "list",
+        "--columns",
+        "size,name",
+        "--filter",
+        "name~vm",
+        "--bytes",
+    ];
     let expect = "SIZE        NAME\n1610612736  vm, \"1\"\n";
     assert_eq!(place.vpool_ok(&few)?, expect);
     // One thing is the API's object, several are its list.
-    let one: Value = serde_json::from_str(&place.vpool_ok(&["disk", "show", "demo", "-o", "json"])?)?;
+    let one: Value =
+        serde_json::from_str(&place.vpool_ok(&["disk", "show", "demo", "-o", "json"])?)?;
     assert_eq!(one["name"], json!("demo"));
     Ok(())
 }
@@ -54,7 +69,11 @@ fn the_same_in_every_locale() -> anyhow::Result<()> {
         &["disk", "create", "x", "--size", "1,5G"],
     ] {
         let in_locale = |locale: &str| {
-            run(place.world.vpool_command().args(arguments).env("LC_ALL", locale))
+            run(place
+                .world
+                .vpool_command()
+                .args(arguments)
+                .env("LC_ALL", locale))
         };
         let c = in_locale("C")?;
         for locale in ["tr_TR.UTF-8", "de_DE.UTF-8", ""] {
@@ -128,7 +147,10 @@ fn a_person_types_the_name_to_delete() -> anyhow::Result<()> {
     // `top` draws on the other screen, and gives the terminal back.
     let (code, text) = on_a_terminal(&place, "top --interval 1", "q")?;
     assert_eq!(code, 0, "{text}");
-    assert!(text.contains("vpool top") && text.ends_with("\u{1b}[?1049l"), "{text:?}");
+    assert!(
+        text.contains("vpool top") && text.ends_with("\u{1b}[?1049l"),
+        "{text:?}"
+    );
     Ok(())
 }
 
@@ -140,7 +162,10 @@ fn profiles() -> anyhow::Result<()> {
     fs::create_dir_all(home.join("vpool"))?;
     let file = home.join("vpool/config.toml");
     let socket = format!("unix:{}", place.api_socket().display());
-    fs::write(&file, format!("[profiles.lab]\napi = \"{socket}\"\n[profiles.gone]\napi = \"unix:/nowhere\"\n"))?;
+    fs::write(
+        &file,
+        format!("[profiles.lab]\napi = \"{socket}\"\n[profiles.gone]\napi = \"unix:/nowhere\"\n"),
+    )?;
     let program = place.world.vpool_command().get_program().to_owned();
     let ask = |arguments: &[&str], variables: &[(&str, &str)]| {
         let mut command = std::process::Command::new(&program);
@@ -154,19 +179,41 @@ fn profiles() -> anyhow::Result<()> {
     assert_eq!(ask(&lab, &[])?.code, 0);
     assert_eq!(ask(&list, &[("VPOOL_PROFILE", "lab")])?.code, 0);
     assert_eq!(ask(&list, &[("VPOOL_PROFILE", "gone")])?.code, 8);
-    assert_eq!(ask(&list, &[("VPOOL_PROFILE", "gone"), ("VPOOL_API", &socket)])?.code, 0);
+    assert_eq!(
+        ask(&list, &[("VPOOL_PROFILE", "gone"), ("VPOOL_API", &socket)])?.code,
+        0
+    );
     assert_eq!(ask(&lab, &[("VPOOL_API", "unix:/nowhere")])?.code, 0);
     let unknown = ask(&["--profile", "lap", "disk", "list"], &[])?;
-    assert!(unknown.code == 3 && unknown.stderr.contains("gone, lab"), "{unknown:?}");
-    fs::write(&file, "[profiles.lab]\napi = \"unix:/x\"\ntoken = \"secret\"\n")?;
+    assert!(
+        unknown.code == 3 && unknown.stderr.contains("gone, lab"),
+        "{unknown:?}"
+    );
+    fs::write(
+        &file,
+        "[profiles.lab]\napi = \"unix:/x\"\ntoken = \"secret\"\n",
+    )?;
     let misspelt = ask(&lab, &[])?;
-    assert!(misspelt.code == 2 && misspelt.stderr.contains("config.toml:3: "), "{misspelt:?}");
+    assert!(
+        misspelt.code == 2 && misspelt.stderr.contains("config.toml:3: "),
+        "{misspelt:?}"
+    );
     let token = place.beside("token");
     fs::write(&token, "abc")?;
     fs::set_permissions(&token, fs::Permissions::from_mode(0o644))?;
     let token = token.to_string_lossy().into_owned();
-    let open = ["--api", "http://127.0.0.1:9", "--token-file", &token, "disk", "list"];
+    let open = [
+        "--api",
+        "http://127.0.0.1:9",
+        "--token-file",
+        &token,
+        "disk",
+        "list",
+    ];
     let refused = ask(&open, &[])?;
-    assert!(refused.code == 2 && refused.stderr.contains("chmod 600"), "{refused:?}");
+    assert!(
+        refused.code == 2 && refused.stderr.contains("chmod 600"),
+        "{refused:?}"
+    );
     Ok(())
 }

@@ -70,7 +70,10 @@ fn pools() -> anyhow::Result<()> {
         "3 pool show second",
     ])?;
     let sorted = place.vpool_ok(&["pool", "list", "--sort=-name", "--columns", "name,disks"])?;
-    assert!(sorted.starts_with("NAME     DISKS\ndefault  1\n"), "{sorted}");
+    assert!(
+        sorted.starts_with("NAME     DISKS\ndefault  1\n"),
+        "{sorted}"
+    );
     Ok(())
 }
 
@@ -136,7 +139,14 @@ fn disks_get_other_sizes_and_names() -> anyhow::Result<()> {
 fn names_with_everything_in_them() -> anyhow::Result<()> {
     let place = Place::new()?;
     let _daemon = place.start()?;
-    for name in ["vm/a b", "größe", "it's \"x\"", "100% #1?&=+", "日本/ディスク", "-"] {
+    for name in [
+        "vm/a b",
+        "größe",
+        "it's \"x\"",
+        "100% #1?&=+",
+        "日本/ディスク",
+        "-",
+    ] {
         place.vpool_ok(&["disk", "create", "--size", "1M", "--", name])?;
         let shown = place.json(&["disk", "show", &format!("default:{name}")])?;
         assert_eq!(shown["name"], json!(name));
@@ -169,22 +179,39 @@ fn tasks_events_and_top() -> anyhow::Result<()> {
 
     place.vpool_ok(&["disk", "create", "seen", "--size", "1M"])?;
     let events = place.vpool_ok(&["events", "-o", "json"])?;
-    let events: Vec<Value> = events.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let events: Vec<Value> = events
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
     let last = events.last().context("events")?;
-    assert_eq!((&last["kind"], &last["object"]), (&json!("disk-created"), &json!("default:seen")));
+    assert_eq!(
+        (&last["kind"], &last["object"]),
+        (&json!("disk-created"), &json!("default:seen"))
+    );
     let before = last["id"].as_u64().context("a number")? - 1;
     let since = place.vpool_ok(&["events", "--since", &before.to_string(), "-o", "name"])?;
     assert_eq!(since, format!("{}\n", before + 1));
-    assert_eq!(place.vpool_ok(&["events", "--since", &(before + 1).to_string()])?, "");
+    assert_eq!(
+        place.vpool_ok(&["events", "--since", &(before + 1).to_string()])?,
+        ""
+    );
 
     if qemu::installed() {
         qemu::io_ok(&place.uri("seen"), &["write -P 1 0 64K", "read 0 64K"])?;
     }
     let top = place.json(&["top", "--once", "--interval", "1"])?;
     let loads = top["items"].as_array().context("a list")?;
-    assert!(loads.iter().any(|load| load["disk"] == json!("default:seen")), "{top}");
+    assert!(
+        loads
+            .iter()
+            .any(|load| load["disk"] == json!("default:seen")),
+        "{top}"
+    );
     let refused = place.vpool(&["top"])?;
-    assert!(refused.code == 2 && refused.stderr.contains("--once"), "{refused:?}");
+    assert!(
+        refused.code == 2 && refused.stderr.contains("--once"),
+        "{refused:?}"
+    );
     Ok(())
 }
 
@@ -233,11 +260,23 @@ fn bench_never_writes_where_data_is() -> anyhow::Result<()> {
     place.vpool_ok(&["disk", "create", "empty a", "--size", "16M"])?;
     qemu::io_ok(&place.uri("full"), &["write -P 0x5a 0 16M", "flush"])?;
     let bench = |disk: &str, mode: &str| -> anyhow::Result<Done> {
-        place.vpool(&["bench", disk, "--mode", mode, "--seconds", "1", "-o", "json"])
+        place.vpool(&[
+            "bench",
+            disk,
+            "--mode",
+            mode,
+            "--seconds",
+            "1",
+            "-o",
+            "json",
+        ])
     };
     for mode in ["write", "randwrite"] {
         let refused = bench("full", mode)?;
-        assert!(refused.code == 5 && refused.stderr.contains("holds data"), "{refused:?}");
+        assert!(
+            refused.code == 5 && refused.stderr.contains("holds data"),
+            "{refused:?}"
+        );
     }
     let read = bench("full", "randread")?;
     assert_eq!(read.code, 0, "{read:?}");
@@ -256,15 +295,21 @@ fn doctor_names_what_is_wrong() -> anyhow::Result<()> {
     let place = Place::new()?;
     let daemon = place.start()?;
     let checks = |done: &Done| -> anyhow::Result<Vec<(String, String)>> {
-        let list: Value = serde_json::from_str(&done.stdout).with_context(|| format!("{done:?}"))?;
+        let list: Value =
+            serde_json::from_str(&done.stdout).with_context(|| format!("{done:?}"))?;
         let items = list["items"].as_array().context("a list")?.clone();
         let words = |check: &Value, name: &str| check[name].as_str().unwrap_or_default().to_owned();
-        Ok(items.iter().map(|check| (words(check, "code"), words(check, "state"))).collect())
+        Ok(items
+            .iter()
+            .map(|check| (words(check, "code"), words(check, "state")))
+            .collect())
     };
     let well = place.vpool(&["doctor", "-o", "json"])?;
     let found = checks(&well)?;
     for code in ["daemon", "version", "health", "store", "nbd", "open_files"] {
-        let ok = found.iter().any(|check| check.0 == code && check.1 != "wrong");
+        let ok = found
+            .iter()
+            .any(|check| check.0 == code && check.1 != "wrong");
         assert!(ok, "{code}: {well:?}");
     }
     let wrong = found.iter().filter(|check| check.1 == "wrong").count();
@@ -285,7 +330,10 @@ fn doctor_names_what_is_wrong() -> anyhow::Result<()> {
     daemon.kill()?;
     let dead = place.vpool(&["doctor", "-o", "json"])?;
     assert_eq!(dead.code, 1, "{dead:?}");
-    assert!(checks(&dead)?.contains(&("daemon".into(), "wrong".into())), "{dead:?}");
+    assert!(
+        checks(&dead)?.contains(&("daemon".into(), "wrong".into())),
+        "{dead:?}"
+    );
     Ok(())
 }
 
@@ -299,12 +347,21 @@ fn completions_and_manual_pages() -> anyhow::Result<()> {
         assert!(script.contains("import"), "{script}");
     }
     let script = place.vpool_ok(&["completion", "bash"])?;
-    let mut bash = Command::new("bash").arg("-n").stdin(Stdio::piped()).spawn()?;
-    bash.stdin.take().context("piped")?.write_all(script.as_bytes())?;
+    let mut bash = Command::new("bash")
+        .arg("-n")
+        .stdin(Stdio::piped())
+        .spawn()?;
+    bash.stdin
+        .take()
+        .context("piped")?
+        .write_all(script.as_bytes())?;
     assert!(bash.wait()?.success());
     place.vpool_ok(&["man", &directory.to_string_lossy()])?;
     let page = std::fs::read_to_string(directory.join("vpool-disk-import.1"))?;
-    assert!(page.contains(".TH vpool-disk-import 1") && page.contains("\\-\\-compare"), "{page}");
+    assert!(
+        page.contains(".TH vpool-disk-import 1") && page.contains("\\-\\-compare"),
+        "{page}"
+    );
     assert_eq!(place.vpool(&["man", "/nowhere"])?.code, 1);
     Ok(())
 }

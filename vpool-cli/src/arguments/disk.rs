@@ -30,7 +30,9 @@ pub(crate) enum DiskVerb {
         change: Change,
     },
     /// List disks
-    #[command(after_help = "Example:\n  vpool disk list --filter name~vm/ --sort=-size_bytes -o csv")]
+    #[command(
+        after_help = "Example:\n  vpool disk list --filter name~vm/ --sort=-size_bytes -o csv"
+    )]
     List {
         /// Of this pool only
         #[arg(long, value_parser = pool_name)]
@@ -42,7 +44,9 @@ pub(crate) enum DiskVerb {
     #[command(after_help = "Example:\n  vpool disk show vm1 -o yaml")]
     Show(DiskNames),
     /// Change what is said of a disk, or whether it may be written
-    #[command(after_help = "Example:\n  vpool disk set vm1 --read-only yes --description 'old mail server'")]
+    #[command(
+        after_help = "Example:\n  vpool disk set vm1 --read-only yes --description 'old mail server'"
+    )]
     Set {
         #[command(flatten)]
         named: Named,

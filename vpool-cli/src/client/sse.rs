@@ -42,7 +42,8 @@ impl Parser {
                 continue;
             }
             let line = std::mem::take(&mut self.line);
-            let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(&line)).into_owned();
+            let line =
+                String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(&line)).into_owned();
             if line.is_empty() {
                 let message = std::mem::take(&mut self.message);
                 self.held = 0;
@@ -93,7 +94,11 @@ mod tests {
     fn events_come_in_any_pieces() {
         let stream = b": hello\n\nid: 6\n\nid: 7\nevent: disk\ndata: {\"a\":\ndata: 1}\n\nid:8\r\ndata:x\r\n\r\n\
                        retry: 5\n\nid: 9\ndata: unfinished\n";
-        let expect = vec![message("6", "", ""), message("7", "disk", "{\"a\":\n1}"), message("8", "", "x")];
+        let expect = vec![
+            message("6", "", ""),
+            message("7", "disk", "{\"a\":\n1}"),
+            message("8", "", "x"),
+        ];
         assert_eq!(Parser::default().take(stream), Ok(expect.clone()));
         let mut parser = Parser::default();
         let mut events = Vec::new();

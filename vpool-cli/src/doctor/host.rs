@@ -40,11 +40,12 @@ pub(super) fn free_space(data_dir: &str) -> Check {
     let free = space.f_bavail.saturating_mul(space.f_frsize);
     let detail = format!("{} are free in {data_dir}", size::format(free));
     let remedy = "make room, or start vpoold with less --journal-size and --cache-size";
-    match free {
-        ..FREE_BYTES_MIN => Check::new(CODE, State::Wrong, detail).with_remedy(remedy),
-        ..FREE_BYTES_LOW => Check::new(CODE, State::Warning, detail).with_remedy(remedy),
-        _ => Check::ok(CODE, detail),
-    }
+    let state = match free {
+        0..FREE_BYTES_MIN => State::Wrong,
+        FREE_BYTES_MIN..FREE_BYTES_LOW => State::Warning,
+        FREE_BYTES_LOW.. => return Check::ok(CODE, detail),
+    };
+    Check::new(CODE, state, detail).with_remedy(remedy)
 }
 
 /// How many files the daemon may have open.
@@ -65,7 +66,9 @@ pub(super) fn open_files(pid: u32) -> Check {
 
 /// The soft limit in `/proc/PID/limits`.
 fn open_files_of(limits: &str) -> Option<u64> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
     match line.split_whitespace().next()? {
         "unlimited" => Some(u64::MAX),
         number => number.parse().ok(),
@@ -86,10 +89,15 @@ pub(super) fn clock() -> Check {
     // SAFETY: with `modes` 0 it writes the state into the struct given, which is ours, and
     // changes nothing.
     match unsafe { libc::adjtimex(&raw mut state) } {
-        -1 => Check::new(CODE, State::Skipped, "the kernel does not say how the clock is"),
+        -1 => Check::new(
+            CODE,
+            State::Skipped,
+            "the kernel does not say how the clock is",
+        ),
         libc::TIME_ERROR => {
             let check = Check::new(CODE, State::Warning, "the clock is not synchronised");
-            check.with_remedy("timedatectl set-ntp true, or run chrony; in a container: on its host")
+            check
+                .with_remedy("timedatectl set-ntp true, or run chrony; in a container: on its host")
         }
         _ => Check::ok(CODE, "the clock is synchronised"),
     }
@@ -114,7 +122,11 @@ pub(super) async fn program(name: &str, package: &str, used_by: &str) -> Check {
             let check = Check::new(&code, State::Warning, detail);
             check.with_remedy(format!("apt-get install {package}"))
         }
-        _ => Check::new(&code, State::Warning, format!("{name} does not say its version")),
+        _ => Check::new(
+            &code,
+            State::Warning,
+            format!("{name} does not say its version"),
+        ),
     }
 }
 
@@ -146,7 +158,10 @@ mod tests {
                     Max processes             1    1    processes\n\
                     Max open files            1024                 524288               files\n";
         assert_eq!(open_files_of(text), Some(1024));
-        assert_eq!(open_files_of("Max open files unlimited unlimited files"), Some(u64::MAX));
+        assert_eq!(
+            open_files_of("Max open files unlimited unlimited files"),
+            Some(u64::MAX)
+        );
         assert_eq!(open_files_of("nothing"), None);
         assert_ne!(open_files(std::process::id()).state, State::Skipped);
         // No process has this number.

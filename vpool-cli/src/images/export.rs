@@ -20,7 +20,11 @@ use crate::output::{Output, print_bytes};
 use crate::signals::interruptible;
 
 /// Exports and prints.
-pub(crate) async fn export(client: &Client, output: &Output, export: Export) -> Result<(), Failure> {
+pub(crate) async fn export(
+    client: &Client,
+    output: &Output,
+    export: Export,
+) -> Result<(), Failure> {
     interruptible(async {
         let disk: Disk = client.get(&path(&export.disk, "")).await?;
         let connection: Connection = client.get(&path(&export.disk, "/connection")).await?;
@@ -63,10 +67,14 @@ impl Draft {
     /// Gives it its name, once all of it is on the disk.
     fn keep(mut self, target: &Path) -> Result<(), Failure> {
         let named = |error| io(&target.display().to_string(), &error);
-        File::open(self.path()).and_then(|file| file.sync_all()).map_err(named)?;
+        File::open(self.path())
+            .and_then(|file| file.sync_all())
+            .map_err(named)?;
         fs::rename(self.path(), target).map_err(named)?;
         self.0 = None;
-        let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let directory = target
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
         File::open(directory.unwrap_or(Path::new(".")))
             .and_then(|directory| directory.sync_all())
             .map_err(named)
@@ -118,8 +126,10 @@ async fn write(
     if export.compare {
         let written = Place::file(image, export.format, false)?;
         if !qemu::equal(&place, &written, size).await? {
-            return Err(Failure::failed("the image differs from the disk; it is not kept")
-                .with_hint("a disk that clients write differs from any image of it"));
+            return Err(
+                Failure::failed("the image differs from the disk; it is not kept")
+                    .with_hint("a disk that clients write differs from any image of it"),
+            );
         }
     }
     match export.no_checksum {
@@ -132,27 +142,31 @@ async fn write(
 fn check_target(target: &Path, force: bool) -> Result<(), Failure> {
     let shown = target.display().to_string();
     match fs::symlink_metadata(target) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            match target.file_name() {
-                Some(_) => Ok(()),
-                None => Err(Failure::usage(format!("{shown} is no name for a file"))),
-            }
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound => match target.file_name() {
+            Some(_) => Ok(()),
+            None => Err(Failure::usage(format!("{shown} is no name for a file"))),
+        },
         Err(error) => Err(io(&shown, &error)),
         Ok(found) if !found.is_file() => Err(Failure::usage(format!("{shown} is no file"))),
-        Ok(_) if !force => Err(Failure::new(Exit::Conflict, format!("{shown} exists already"))
-            .with_hint("--force replaces it")),
+        Ok(_) if !force => Err(
+            Failure::new(Exit::Conflict, format!("{shown} exists already"))
+                .with_hint("--force replaces it"),
+        ),
         Ok(_) => Ok(()),
     }
 }
 
 async fn to_output(export: &Export, disk: &Disk, connection: &Connection) -> Result<(), Failure> {
     if std::io::stdout().is_terminal() {
-        return Err(Failure::usage("the standard output is a terminal: an image is not for it"));
+        return Err(Failure::usage(
+            "the standard output is a terminal: an image is not for it",
+        ));
     }
     if export.format == ImageFormat::Raw {
         if export.compare {
-            return Err(Failure::usage("what goes to the standard output cannot be compared"));
+            return Err(Failure::usage(
+                "what goes to the standard output cannot be compared",
+            ));
         }
         let source = nbd::Disk::new(connection);
         let sum = stream::pour(&source, disk.size_bytes).await?;
@@ -167,7 +181,10 @@ async fn to_output(export: &Export, disk: &Disk, connection: &Connection) -> Res
         std::env::temp_dir().display()
     ));
     let failed = |error| io("cannot make the image", &error);
-    let directory = tempfile::Builder::new().prefix("vpool-export-").tempdir().map_err(failed)?;
+    let directory = tempfile::Builder::new()
+        .prefix("vpool-export-")
+        .tempdir()
+        .map_err(failed)?;
     let image = directory.path().join("image");
     let blake3 = write(&image, export, disk, connection).await?;
     let mut file = File::open(&image).map_err(failed)?;
@@ -200,7 +217,11 @@ mod tests {
         fs::write(&file, "x").expect("write");
         assert!(check_target(&file, false).is_err());
         assert!(check_target(&file, true).is_ok());
-        for bad in [directory.path(), Path::new("/dev/null"), Path::new("/nowhere/..")] {
+        for bad in [
+            directory.path(),
+            Path::new("/dev/null"),
+            Path::new("/nowhere/.."),
+        ] {
             assert!(check_target(bad, true).is_err(), "{bad:?}");
         }
     }
@@ -217,6 +238,9 @@ mod tests {
         let draft = Draft::beside(&target).expect("a name");
         fs::write(draft.path(), "whole").expect("write");
         draft.keep(&target).expect("kept");
-        assert_eq!((left(), fs::read(&target).expect("read")), (1, b"whole".to_vec()));
+        assert_eq!(
+            (left(), fs::read(&target).expect("read")),
+            (1, b"whole".to_vec())
+        );
     }
 }

@@ -70,11 +70,17 @@ pub(super) fn check_alone(head: &[u8], format: ImageFormat) -> Result<(), &'stat
 }
 
 fn version(head: &[u8]) -> Option<u32> {
-    head.get(4..8)?.first_chunk().copied().map(u32::from_be_bytes)
+    head.get(4..8)?
+        .first_chunk()
+        .copied()
+        .map(u32::from_be_bytes)
 }
 
 fn big_endian(head: &[u8], at: usize) -> Option<u64> {
-    head.get(at..at + 8)?.first_chunk().copied().map(u64::from_be_bytes)
+    head.get(at..at + 8)?
+        .first_chunk()
+        .copied()
+        .map(u64::from_be_bytes)
 }
 
 #[cfg(test)]
@@ -133,7 +139,10 @@ mod tests {
             (qcow2(3, 0, 0b100), Qcow2),
             (vmdk(0, "RW 1 FLAT \"/etc/passwd\" 0"), Vmdk),
             (vmdk(1, "x\nparentFileNameHint=\"/etc/passwd\""), Vmdk),
-            (b"# Disk DescriptorFile\nRW 1 FLAT \"/etc/passwd\" 0".to_vec(), Vmdk),
+            (
+                b"# Disk DescriptorFile\nRW 1 FLAT \"/etc/passwd\" 0".to_vec(),
+                Vmdk,
+            ),
             (b"COWD".to_vec(), Vmdk),
         ] {
             assert!(check_alone(&head, format).is_err(), "{format:?} {head:?}");
@@ -150,6 +159,9 @@ mod tests {
                 let _any = detect(&whole[..end]);
             }
         }
-        assert!(check_alone(&qcow2(3, 0, 0)[..72], Qcow2).is_err(), "no features to see");
+        assert!(
+            check_alone(&qcow2(3, 0, 0)[..72], Qcow2).is_err(),
+            "no features to see"
+        );
     }
 }

@@ -54,7 +54,11 @@ enum Source {
 }
 
 /// Imports and prints.
-pub(crate) async fn import(client: &Client, output: &Output, import: Import) -> Result<(), Failure> {
+pub(crate) async fn import(
+    client: &Client,
+    output: &Output,
+    import: Import,
+) -> Result<(), Failure> {
     let pool = one_pool(&import.disk, import.pool.clone())?;
     let named = DiskPath {
         pool: pool.clone(),
@@ -106,7 +110,10 @@ async fn source(import: &Import) -> Result<(Source, ImageFormat), Failure> {
         return from_input(import).await;
     }
     if let Some(place) = Place::from_uri(&import.source) {
-        if import.format.is_some_and(|format| format != ImageFormat::Raw) {
+        if import
+            .format
+            .is_some_and(|format| format != ImageFormat::Raw)
+        {
             return Err(Failure::usage("what comes over NBD is raw"));
         }
         let place = place?;
@@ -141,10 +148,13 @@ async fn from_file(
     let format = import.format.unwrap_or_else(|| detect(&head));
     if !import.allow_backing {
         check_alone(&head, format).map_err(|why| {
-            Failure::failed(format!("{shown} is not a whole {} image: {why}", format.name()))
-                .with_hint(
-                    "if you made it yourself: --allow-backing, or `qemu-img convert` it into one file",
-                )
+            Failure::failed(format!(
+                "{shown} is not a whole {} image: {why}",
+                format.name()
+            ))
+            .with_hint(
+                "if you made it yourself: --allow-backing, or `qemu-img convert` it into one file",
+            )
         })?;
     }
     let place = Place::file(path, format, kind.is_block_device())?;
@@ -166,8 +176,10 @@ async fn from_input(import: &Import) -> Result<(Source, ImageFormat), Failure> {
     let size = input_size();
     let mut input = stream::input()?;
     let mut first = Vec::new();
-    let head = (&mut input).take(HEAD_BYTES as u64).read_to_end(&mut first);
-    head.await.map_err(|error| io("cannot read the input", &error))?;
+    let mut head = (&mut input).take(HEAD_BYTES as u64);
+    head.read_to_end(&mut first)
+        .await
+        .map_err(|error| io("cannot read the input", &error))?;
     let format = import.format.unwrap_or_else(|| detect(&first));
     if format == ImageFormat::Raw {
         return Ok((Source::Stream { first, input, size }, format));
@@ -178,11 +190,16 @@ async fn from_input(import: &Import) -> Result<(Source, ImageFormat), Failure> {
         std::env::temp_dir().display()
     ));
     let failed = |error| io("cannot copy the image", &error);
-    let copy = tempfile::Builder::new().prefix("vpool-import-").tempfile().map_err(failed)?;
+    let copy = tempfile::Builder::new()
+        .prefix("vpool-import-")
+        .tempfile()
+        .map_err(failed)?;
     let file = copy.reopen().map_err(failed)?;
     let mut file = tokio::fs::File::from_std(file);
     file.write_all(&first).await.map_err(failed)?;
-    tokio::io::copy(&mut input, &mut file).await.map_err(failed)?;
+    tokio::io::copy(&mut input, &mut file)
+        .await
+        .map_err(failed)?;
     file.flush().await.map_err(failed)?;
     let path = copy.path().to_owned();
     from_file(&path, import, Some(copy)).await
@@ -223,7 +240,9 @@ fn disk_size(import: &Import, source: &Source) -> Result<u64, Failure> {
 fn in_sectors(image: u64) -> u64 {
     match image.checked_next_multiple_of(SECTOR_BYTES) {
         Some(size) if size != image => {
-            note(&format!("the image has {image} bytes; the disk gets {size}"));
+            note(&format!(
+                "the image has {image} bytes; the disk gets {size}"
+            ));
             size
         }
         _ => image,
@@ -314,5 +333,7 @@ async fn sync(client: &Client, draft: &Draft) -> Result<(), Failure> {
             return tasks::outcome(task).map(drop);
         }
     }
-    Err(Failure::failed("the daemon ended again and again while the disk was synced"))
+    Err(Failure::failed(
+        "the daemon ended again and again while the disk was synced",
+    ))
 }

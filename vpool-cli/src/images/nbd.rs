@@ -59,7 +59,13 @@ impl Disk {
         let step = PIECE_BYTES as u64;
         let read = move |number: u64| {
             let offset = number * step;
-            self.call(number, Command::Read, offset, (size - offset).min(step), &[])
+            self.call(
+                number,
+                Command::Read,
+                offset,
+                (size - offset).min(step),
+                &[],
+            )
         };
         stream::iter((0..size.div_ceil(step)).map(read)).buffered(CONNECTIONS)
     }

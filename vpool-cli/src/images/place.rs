@@ -113,7 +113,8 @@ impl Options {
         if !self.0.is_empty() {
             self.0.push(',');
         }
-        self.0.push_str(&format!("{key}={}", value.replace(',', ",,")));
+        self.0
+            .push_str(&format!("{key}={}", value.replace(',', ",,")));
     }
 }
 
@@ -226,6 +227,9 @@ mod tests {
             server: Server::Unix("/s".into()),
             export: "p:a,b=c".into(),
         };
-        assert!(disk.options().contains("server.path=/s,export=p:a,,b=c,reconnect-delay="));
+        assert!(
+            disk.options()
+                .contains("server.path=/s,export=p:a,,b=c,reconnect-delay=")
+        );
     }
 }

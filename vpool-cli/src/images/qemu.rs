@@ -65,7 +65,15 @@ pub(super) async fn size(image: &Place, allow_backing: bool) -> Result<u64, Fail
 pub(super) async fn fill(source: &Place, disk: &Place, size: u64) -> Result<(), Failure> {
     let mut command = copying(size);
     command
-        .args(["convert", "-p", "-n", "--target-is-zero", "-W", "-m", IN_FLIGHT])
+        .args([
+            "convert",
+            "-p",
+            "-n",
+            "--target-is-zero",
+            "-W",
+            "-m",
+            IN_FLIGHT,
+        ])
         .args(["--image-opts", "--target-image-opts"])
         .args([source.options(), disk.options()]);
     watched(command, "import", "copy the image", size).await
@@ -217,7 +225,10 @@ async fn pump(
 }
 
 /// `percent` of `size`.
-#[expect(clippy::cast_possible_truncation, reason = "a share of a size is no larger than it, and casts saturate")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a share of a size is no larger than it, and casts saturate"
+)]
 fn share(percent: f64, size: u64) -> u64 {
     (percent.clamp(0.0, 100.0) / 100.0 * size as f64) as u64
 }
@@ -245,7 +256,11 @@ impl Progress {
 
 fn percent(line: &str) -> Option<f64> {
     let (number, _) = line.split_once('(')?.1.split_once('/')?;
-    number.trim().parse().ok().filter(|percent: &f64| percent.is_finite())
+    number
+        .trim()
+        .parse()
+        .ok()
+        .filter(|percent: &f64| percent.is_finite())
 }
 
 #[cfg(test)]
@@ -259,7 +274,10 @@ mod tests {
         let mut progress = Progress::default();
         assert_eq!(progress.take(b"    (0.00/100%)\r    (12.5"), Some(0.0));
         assert_eq!(progress.take(b"0/100%)\r"), Some(12.5));
-        assert_eq!(progress.take(b"Images are identical.\n (x/y) (/) (nan/100%)\r"), None);
+        assert_eq!(
+            progress.take(b"Images are identical.\n (x/y) (/) (nan/100%)\r"),
+            None
+        );
         assert_eq!(progress.take(&[b'('; 10_000]), None);
         assert_eq!(progress.take(b"\r (100.00/100%)\r"), Some(100.0));
     }

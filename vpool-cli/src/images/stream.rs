@@ -29,7 +29,9 @@ pub(super) struct Came {
 /// The standard input, unless it is a person.
 pub(super) fn input() -> Result<tokio::io::Stdin, Failure> {
     match std::io::stdin().is_terminal() {
-        true => Err(Failure::usage("the standard input is a terminal, not an image")),
+        true => Err(Failure::usage(
+            "the standard input is a terminal, not an image",
+        )),
         false => Ok(tokio::io::stdin()),
     }
 }
@@ -77,7 +79,10 @@ pub(super) async fn fill(
 }
 
 /// The next piece, behind what is there of it; it is shorter at the end of the input only.
-async fn piece(input: &mut (impl AsyncRead + Unpin), mut piece: Vec<u8>) -> std::io::Result<Vec<u8>> {
+async fn piece(
+    input: &mut (impl AsyncRead + Unpin),
+    mut piece: Vec<u8>,
+) -> std::io::Result<Vec<u8>> {
     let mut filled = piece.len();
     piece.resize(PIECE_BYTES, 0);
     while filled < PIECE_BYTES {
@@ -94,8 +99,10 @@ async fn piece(input: &mut (impl AsyncRead + Unpin), mut piece: Vec<u8>) -> std:
 async fn write(disk: &Disk, number: u64, piece: &[u8], room: u64) -> Result<(), Failure> {
     let start = number * PIECE_BYTES as u64;
     if start + piece.len() as u64 > room {
-        return Err(Failure::failed(format!("the input is longer than {room} bytes"))
-            .with_hint("--size says how large the disk is"));
+        return Err(
+            Failure::failed(format!("the input is longer than {room} bytes"))
+                .with_hint("--size says how large the disk is"),
+        );
     }
     for (at, length) in runs(piece) {
         let data = &piece[at..at + length];

@@ -89,7 +89,10 @@ pub(crate) fn table<T>(columns: &[&Column<T>], rows: &[T], raw: bool) -> String 
 pub(crate) fn row<T>(columns: &[&Column<T>], item: &T, raw: bool) -> String {
     let values = columns.iter().map(|column| (column.value)(item));
     let words = values.filter(|value| *value != Value::None);
-    words.map(|value| value.shown(raw)).collect::<Vec<_>>().join("  ")
+    words
+        .map(|value| value.shown(raw))
+        .collect::<Vec<_>>()
+        .join("  ")
 }
 
 /// One line a column, names aligned; what is not there is left out.
@@ -141,6 +144,7 @@ mod tests {
 
     use super::{Column, Listed, Place, Value, choose, csv, lines, table};
 
+    #[derive(Debug)]
     struct Thing(&'static str, u64, Option<&'static str>);
 
     impl Listed for Thing {
@@ -199,7 +203,10 @@ mod tests {
     fn columns_are_chosen_by_name_and_in_order() {
         let names = ["error".to_owned(), " name".to_owned()];
         let columns = choose::<Thing>(Some(&names), Place::List).expect("both are known");
-        assert_eq!(table(&columns, &THINGS[1..], false), "ERROR  NAME\nx      a,\"b\n");
+        assert_eq!(
+            table(&columns, &THINGS[1..], false),
+            "ERROR  NAME\nx      a,\"b\n"
+        );
         let names = ["nmae".to_owned()];
         let refused = choose::<Thing>(Some(&names), Place::List).expect_err("misspelt");
         assert!(format!("{refused:?}").contains("name,not_shipped,error"));

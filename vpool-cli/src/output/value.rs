@@ -65,7 +65,10 @@ pub(crate) fn visible(text: &str) -> String {
 
 /// A rate as a number of bytes; what is less than nothing or endless does not occur, and is
 /// shown as an end of the range.
-#[expect(clippy::cast_possible_truncation, reason = "casts of floating point saturate")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "casts of floating point saturate"
+)]
 fn whole(rate: f64) -> u64 {
     rate.round() as u64
 }

@@ -85,7 +85,10 @@ mod tests {
             (json!({}), "{}\n"),
             (json!("no"), "\"no\"\n"),
             (json!({"name": "1", "size": 1}), "name: \"1\"\nsize: 1\n"),
-            (json!({"on": true, "a b": "ü"}), "\"a b\": \"ü\"\n\"on\": true\n"),
+            (
+                json!({"on": true, "a b": "ü"}),
+                "\"a b\": \"ü\"\n\"on\": true\n",
+            ),
             (
                 json!({"location": {"kind": "fs", "path": "/a b: #c"}, "none": {}}),
                 "location:\n  kind: \"fs\"\n  path: \"/a b: #c\"\nnone: {}\n",

@@ -48,7 +48,10 @@ impl Load {
             };
             came.percentile_seconds(99.0)
         };
-        let (hits, misses) = (grown(|disk| disk.cache_hits), grown(|disk| disk.cache_misses));
+        let (hits, misses) = (
+            grown(|disk| disk.cache_hits),
+            grown(|disk| disk.cache_misses),
+        );
         let reads = hits.saturating_add(misses);
         Load {
             disk: format!("{}:{}", now.pool, now.name),
@@ -88,9 +91,7 @@ impl Listed for Load {
         column("read", Place::List, |load| {
             Value::Rate(load.read_bytes_per_second)
         }),
-        column("read_p99_ms", Place::List, |load| {
-            ms(load.read_p99_seconds)
-        }),
+        column("read_p99_ms", Place::List, |load| ms(load.read_p99_seconds)),
         column("write_iops", Place::List, |load| {
             Value::Number(load.writes_per_second)
         }),
