@@ -85,6 +85,8 @@ pub struct Flags {
     pub memory: String,
     /// `--cache-size`.
     pub cache: String,
+    /// `--api-tcp`.
+    pub api_tcp: String,
     /// `RUST_LOG`.
     pub log: String,
 }
@@ -95,6 +97,7 @@ impl Default for Flags {
             journal: "1G".into(),
             memory: "256M".into(),
             cache: "1G".into(),
+            api_tcp: "off".into(),
             log: "info".into(),
         }
     }
@@ -135,6 +138,11 @@ impl World {
         self.sockets.path().join("vpoold.log")
     }
 
+    /// The API's unix socket.
+    pub fn api_socket(&self) -> PathBuf {
+        self.sockets.path().join("api")
+    }
+
     /// How a client comes to a disk.
     pub fn door(&self, export: &str) -> Door {
         Door {
@@ -160,6 +168,7 @@ impl World {
             .args(["--journal-size", &flags.journal])
             .args(["--memory", &flags.memory])
             .args(["--cache-size", &flags.cache])
+            .args(["--api-tcp", &flags.api_tcp])
             .env("RUST_LOG", &flags.log)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

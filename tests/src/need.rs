@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// Whether these programs are installed; the `PATH` of a user may lack what root's has. Where
 /// one is missing the test that asks is left out.
 ///
@@ -36,6 +38,17 @@ pub fn root() -> bool {
 /// Where not, with `CI=true`.
 pub fn file(path: &Path, maker: &str) -> bool {
     path.exists() || left_out(&format!("{} is missing; {maker} makes it", path.display()))
+}
+
+/// Lets this process, and what it starts, hold so many files; whether it may.
+pub fn allow_files(count: u64) -> bool {
+    let limit = getrlimit(Resource::Nofile);
+    let enough = limit.maximum.is_none_or(|maximum| maximum >= count);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    enough && setrlimit(Resource::Nofile, raised).is_ok()
 }
 
 /// Whether something else that was looked at is so; the reason says what is missing.

@@ -9,7 +9,6 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use vpool_nbd_wire::{
     ClientFlags, Command, CommandFlags, Errno, GREETING_BYTES, OptionCode, OptionHeader, Request,
@@ -41,7 +40,7 @@ const SLOWDOWN_MAX: f64 = 10.0;
 #[test]
 fn hostile_clients_cost_little() -> anyhow::Result<()> {
     if !need::that(
-        allow_files(u64::try_from(IDLE)? + 1000),
+        need::allow_files(u64::try_from(IDLE)? + 1000),
         "the limit of open files is too low",
     ) {
         return Ok(());
@@ -105,17 +104,6 @@ fn hostile_clients_cost_little() -> anyhow::Result<()> {
     println!("hostile: {figures:#}");
     report::add("hostile", "nbd", figures)?;
     Ok(())
-}
-
-/// Lets this process, and the daemon that it starts, hold so many files; whether it may.
-fn allow_files(count: u64) -> bool {
-    let limit = getrlimit(Resource::Nofile);
-    let enough = limit.maximum.is_none_or(|maximum| maximum >= count);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    enough && setrlimit(Resource::Nofile, raised).is_ok()
 }
 
 /// A client that behaves.

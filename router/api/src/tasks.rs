@@ -79,7 +79,7 @@ pub enum TaskState {
 
 impl TaskKind {
     /// The name in JSON.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             TaskKind::DiskSync => "disk-sync",
             TaskKind::PoolSync => "pool-sync",
@@ -99,7 +99,7 @@ impl TaskState {
     ];
 
     /// The name in JSON.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             TaskState::Waiting => "waiting",
             TaskState::Running => "running",

@@ -157,6 +157,8 @@ pub struct PoolStatus {
     pub journal_max_bytes: u64,
     /// Bytes acknowledged and not in the store.
     pub unshipped_bytes: u64,
+    /// What its caches have done.
+    pub cache: vpool_cache::Statistics,
     /// Why its journal takes no writes, if so.
     pub error: Option<String>,
 }
@@ -232,6 +234,7 @@ impl Router {
                     journal_used_bytes: u64::from(used) * extent_bytes,
                     journal_max_bytes: u64::from(max) * extent_bytes,
                     unshipped_bytes: unshipped.map(|disk| disk.status().unshipped_bytes).sum(),
+                    cache: open.pool.chunks().cache().statistics(),
                     error: open
                         .pool
                         .journal()
@@ -243,6 +246,11 @@ impl Router {
             .collect();
         pools.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
         pools
+    }
+
+    /// The pool of that name; without one the only pool, or `default`.
+    pub fn pool_entry(&self, name: Option<&str>) -> Result<PoolEntry> {
+        self.pool_or_only(name).map(|open| open.entry.clone())
     }
 
     fn pool_named(&self, name: &str) -> Result<Arc<OpenPool>> {

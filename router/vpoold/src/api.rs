@@ -1,26 +1,48 @@
-//! The API: JSON over HTTP on a unix socket.
+//! The API: JSON over HTTP, on a unix socket and on loopback.
+//!
+//! ```text
+//! server ─▶ guard (TCP) ─▶ request: bounds ─▶ repeats ─▶ handlers ─▶ daemon, tasks, events
+//!                                                           └─▶ list, metrics
+//! openapi ─ made from the same routes, committed, and compared by a test
+//! ```
 //!
 //! Owns: paths, what requests may cost, how answers and problems are sent. Does not own:
 //! what the requests do (`daemon.rs`), the bodies (`vpool-api`).
 //!
-//! Who may open the socket may do everything: its mode (0660) is the permission.
+//! Who may open the socket may do everything: its mode (0660) is the permission. Over TCP it is
+//! the token.
 
+mod guard;
 mod handlers;
+mod list;
+mod metrics;
+mod openapi;
+mod query;
+mod repeats;
 mod request;
+mod rows;
 mod server;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
 use tokio::sync::Semaphore;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::daemon::{Daemon, Doors};
+use crate::events::Events;
+use crate::tasks::Tasks;
 
-pub(crate) use server::Server;
+pub(crate) use guard::Guard;
+pub(crate) use repeats::{Repeats, TABLE as ANSWERS};
+pub(crate) use server::{Bound, Server, Socket, bind};
 
 /// The version of the paths and bodies.
 const API_VERSION: u32 = 1;
+
+/// Where the versioned paths begin.
+const BASE: &str = "/api/v1";
 
 /// Changes that go on at the same time; each goes on to its end although the client is gone.
 const CHANGES_MAX: usize = 32;
@@ -30,43 +52,81 @@ const CHANGES_MAX: usize = 32;
 struct State {
     daemon: Arc<Daemon>,
     doors: Doors,
+    tasks: Arc<Tasks>,
+    events: Arc<Events>,
     changes: Arc<Semaphore>,
+    started_ms: u64,
+}
+
+/// What the API is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) daemon: Arc<Daemon>,
+    pub(crate) doors: Doors,
+    pub(crate) tasks: Arc<Tasks>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) repeats: Repeats,
+    /// When the daemon was started.
+    pub(crate) started_ms: u64,
 }
 
 /// All paths.
-pub(crate) fn routes(daemon: Arc<Daemon>, doors: Doors) -> Router {
+pub(crate) fn routes(parts: Parts) -> Router {
     let state = State {
-        daemon,
-        doors,
+        daemon: parts.daemon,
+        doors: parts.doors,
+        tasks: parts.tasks,
+        events: parts.events,
         changes: Arc::new(Semaphore::new(CHANGES_MAX)),
+        started_ms: parts.started_ms,
     };
-    let v1 = Router::new()
-        .route("/version", get(handlers::version))
-        .route("/pools", get(handlers::pools).post(handlers::create_pool))
-        .route("/pools/{pool}", get(handlers::pool))
-        .route("/pools/{pool}/sync", post(handlers::sync_pool))
-        .route("/adoptions", post(handlers::adopt_pool))
-        .route("/disks", get(handlers::disks).post(handlers::create_disk))
-        .route(
-            "/disks/{disk}",
-            get(handlers::disk).delete(handlers::delete_disk),
-        )
-        .route("/disks/{disk}/sync", post(handlers::sync_disk))
-        .route("/disks/{disk}/repair", post(handlers::repair_disk))
-        .route("/disks/{disk}/connection", get(handlers::connection));
-    with_rules(
-        Router::new()
-            .route("/healthz", get(|| async { "ok\n" }))
-            .nest(&format!("/api/v{API_VERSION}"), v1)
-            .with_state(Arc::new(state)),
-    )
+    let (routes, _) = documented().split_for_parts();
+    with_rules(routes.with_state(Arc::new(state)), Arc::new(parts.repeats))
+}
+
+/// The same for a listener whose clients must say who they are.
+pub(crate) fn guarded(routes: Router, guard: Guard) -> Router {
+    let layer = axum::middleware::from_fn_with_state(Arc::new(guard), guard::guarded);
+    routes.layer(layer)
+}
+
+/// All paths with what is said of them.
+fn documented() -> OpenApiRouter<Arc<State>> {
+    use handlers::{disks, pools, statistics, status, stream, tasks};
+    let v1 = OpenApiRouter::new()
+        .routes(routes!(status::version))
+        .routes(routes!(openapi::document))
+        .routes(routes!(pools::list, pools::create))
+        .routes(routes!(pools::show))
+        .routes(routes!(pools::sync))
+        .routes(routes!(pools::probe))
+        .routes(routes!(pools::adopt))
+        .routes(routes!(disks::list, disks::create))
+        .routes(routes!(disks::show, disks::delete))
+        .routes(routes!(disks::sync))
+        .routes(routes!(disks::repair))
+        .routes(routes!(disks::connection))
+        .routes(routes!(statistics::of_disk))
+        .routes(routes!(statistics::of_disks))
+        .routes(routes!(tasks::list))
+        .routes(routes!(tasks::show))
+        .routes(routes!(tasks::cancel))
+        .routes(routes!(stream::events));
+    openapi::begun()
+        .routes(routes!(status::health))
+        .routes(routes!(metrics::metrics))
+        .nest(BASE, v1)
 }
 
 /// What holds for every path.
-fn with_rules(routes: Router) -> Router {
+fn with_rules(routes: Router, repeats: Arc<Repeats>) -> Router {
     routes
         .fallback(request::no_such_path)
         .method_not_allowed_fallback(request::no_such_method)
+        .layer(axum::middleware::from_fn_with_state(
+            repeats,
+            repeats::repeatable,
+        ))
         .layer(axum::middleware::from_fn(request::bounded))
 }
 

@@ -69,6 +69,11 @@ struct Flags {
     #[arg(long, value_name = "PATH")]
     api_socket: Option<PathBuf>,
 
+    /// Where the API listens on TCP, for those who have the token in DIR/api.token: a loopback
+    /// ADDRESS:PORT, or off
+    #[arg(long, value_name = "ADDRESS:PORT|off", default_value = "127.0.0.1:7480", value_parser = api_tcp)]
+    api_tcp: Tcp,
+
     /// SSD for the journals of all pools
     #[arg(long, value_name = "SIZE", default_value = "16G", value_parser = size::parse)]
     journal_size: u64,
@@ -90,21 +95,28 @@ impl FromStr for Tcp {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Tcp, String> {
-        if text == "off" {
-            return Ok(Tcp(None));
-        }
-        let address: SocketAddr = text
-            .parse()
-            .map_err(|_| "write ADDRESS:PORT, or off".to_owned())?;
-        if !address.ip().is_loopback() {
-            return Err(
-                "NBD over TCP is not encrypted and asks nobody who they are: only a \
-                        loopback address (127.0.0.1 or ::1) is possible"
-                    .to_owned(),
-            );
-        }
-        Ok(Tcp(Some(address)))
+        loopback(text, "NBD over TCP is not encrypted and asks nobody who they are")
     }
+}
+
+/// The same for the API.
+fn api_tcp(text: &str) -> Result<Tcp, String> {
+    loopback(text, "the API over TCP is not encrypted: its token could be read on the way")
+}
+
+fn loopback(text: &str, why: &str) -> Result<Tcp, String> {
+    if text == "off" {
+        return Ok(Tcp(None));
+    }
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| "write ADDRESS:PORT, or off".to_owned())?;
+    if !address.ip().is_loopback() {
+        return Err(format!(
+            "{why}: only a loopback address (127.0.0.1 or ::1) is possible"
+        ));
+    }
+    Ok(Tcp(Some(address)))
 }
 
 /// What the daemon is told.
@@ -120,6 +132,8 @@ pub(crate) struct Settings {
     pub(crate) api_socket: Option<PathBuf>,
     /// `None`: not on TCP.
     pub(crate) nbd_tcp: Option<SocketAddr>,
+    /// `None`: not on TCP.
+    pub(crate) api_tcp: Option<SocketAddr>,
     /// SSD for all journals.
     pub(crate) journal_bytes: u64,
     /// Memory for caches and maps.
@@ -143,6 +157,7 @@ impl Arguments {
             nbd_socket: flags.nbd_socket,
             api_socket: flags.api_socket,
             nbd_tcp: nbd_tcp.0,
+            api_tcp: flags.api_tcp.0,
             journal_bytes: flags.journal_size,
             memory_bytes: flags.memory,
             cache_bytes: flags.cache_size,
@@ -192,6 +207,7 @@ mod tests {
         );
         let run = settings("vpoold run --data-dir d").expect("as documented");
         assert_eq!((run.nbd_tcp, run.demo), (None, false));
+        assert_eq!(run.api_tcp, Some("127.0.0.1:7480".parse().expect("an address")));
     }
 
     #[test]
@@ -202,6 +218,8 @@ mod tests {
             "vpoold dev --data-dir d --nbd-tcp [::1]:10809",
             "vpoold run --data-dir d --journal-size 128M --memory 128M --cache-size 0",
             "vpoold run --data-dir d --nbd-socket /n --api-socket /a",
+            "vpoold run --data-dir d --api-tcp off",
+            "vpoold dev --data-dir d --api-tcp [::1]:0",
         ] {
             assert!(settings(good).is_ok(), "{good}");
         }
@@ -210,6 +228,10 @@ mod tests {
             "vpoold dev",
             "vpoold dev --data-dir d --nbd-tcp 0.0.0.0:10809",
             "vpoold dev --data-dir d --nbd-tcp 10809",
+            "vpoold dev --data-dir d --api-tcp 0.0.0.0:7480",
+            "vpoold run --data-dir d --api-tcp 192.0.2.1:7480",
+            "vpoold run --data-dir d --api-tcp localhost:7480",
+            "vpoold run --data-dir d --api-tcp",
             "vpoold dev --data-dir d --journal-size 1M",
             "vpoold dev --data-dir d --memory 1M",
             "vpoold dev --data-dir d --memory lots",

@@ -16,15 +16,17 @@ pub(crate) fn text(doors: &Doors, demo: bool) -> String {
         nbd_socket,
         nbd_tcp,
         api_socket,
+        api_tcp,
     } = doors;
-    let tcp = nbd_tcp
-        .as_ref()
-        .map_or(String::new(), |address| format!(" and {address}"));
+    let and = |address: &Option<String>| {
+        let address = address.as_ref();
+        address.map_or(String::new(), |address| format!(" and {address}"))
+    };
     format!(
         "vPool {version} serves {data_dir} (pid {pid})\n\
          \n\
-         \x20 NBD  {nbd_socket}{tcp}\n\
-         \x20 API  {api_socket}\n\
+         \x20 NBD  {nbd_socket}{nbd_tcp}\n\
+         \x20 API  {api_socket}{api_tcp}\n\
          {demo}\
          \n\
          Make disks and pools:\n\
@@ -35,6 +37,8 @@ pub(crate) fn text(doors: &Doors, demo: bool) -> String {
          \n\
          Control-C stops it; what was written stays. {data_dir}/grid.key is the key to it:\n\
          keep a copy of that file elsewhere.\n",
+        nbd_tcp = and(nbd_tcp),
+        api_tcp = and(api_tcp),
         version = env!("CARGO_PKG_VERSION"),
         pid = std::process::id(),
         demo = if demo {

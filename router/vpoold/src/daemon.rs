@@ -6,7 +6,12 @@
 //! A pool whose place is missing at the start (a NAS that is not mounted, a key file that is
 //! gone) does not keep the others from serving: it is shown with its error, and tried again.
 
+mod health;
+mod plan;
+mod probing;
 mod show;
+mod statistics;
+mod sync;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,9 +25,10 @@ use vpool_engine::router::Router;
 use vpool_format::{GridId, PoolId};
 use vpool_host::Host;
 use vpool_metadata::{Location, PoolEntry};
-use vpool_object::probe::{ProbeOptions, probe};
 use vpool_object::{Error as StoreError, ErrorKind as StoreKind};
 
+use crate::activity::Activity;
+pub(crate) use statistics::PoolFigures;
 use crate::stores::{Purpose, Store};
 
 /// Between two attempts to open pools that could not be opened.
@@ -39,6 +45,7 @@ pub(crate) struct Daemon {
     host: Host,
     stores: Mutex<BTreeMap<PoolId, Store>>,
     closed: Mutex<BTreeMap<PoolId, ClosedPool>>,
+    activity: Arc<Activity>,
 }
 
 /// Where clients find this daemon.
@@ -52,6 +59,8 @@ pub(crate) struct Doors {
     pub(crate) nbd_tcp: Option<String>,
     /// The API's unix socket.
     pub(crate) api_socket: String,
+    /// The API's address on TCP, where there is one.
+    pub(crate) api_tcp: Option<String>,
 }
 
 /// A pool of the metadata that is not open, and why.
@@ -65,8 +74,14 @@ struct ClosedPool {
 
 impl Daemon {
     /// Around a router without pools.
-    pub(crate) fn new(router: Arc<Router>, grid: GridId, host: Host) -> Daemon {
+    pub(crate) fn new(
+        router: Arc<Router>,
+        grid: GridId,
+        host: Host,
+        activity: Arc<Activity>,
+    ) -> Daemon {
         Daemon {
+            activity,
             router,
             grid,
             host,
@@ -174,12 +189,7 @@ impl Daemon {
         if !claims.objects.is_empty() {
             return Ok(());
         }
-        let options = ProbeOptions::new(self.host.entropy.id());
-        let report = probe(store.bare(), &options)
-            .await
-            .map_err(|error| of_store(&error))?;
-        tracing::info!("the store was tried out:\n{report}");
-        Ok(())
+        self.probe_store(store).await.map(drop)
     }
 
     /// Takes over a location with all its disks.
@@ -243,24 +253,6 @@ impl Daemon {
         self.check_pool_of(disk)?;
         self.router
             .delete_disk(&disk.to_string())
-            .await
-            .map_err(|error| of_engine(&error))
-    }
-
-    /// Returns when all that was written to the disk before is in the store.
-    pub(crate) async fn sync_disk(&self, disk: &names::DiskPath) -> Result<(), Problem> {
-        self.check_pool_of(disk)?;
-        self.router
-            .sync_disk(&disk.to_string())
-            .await
-            .map_err(|error| of_engine(&error))
-    }
-
-    /// The same for all disks of a pool.
-    pub(crate) async fn sync_pool(&self, pool: &str) -> Result<(), Problem> {
-        self.check_pool_open(pool)?;
-        self.router
-            .sync_pool(pool)
             .await
             .map_err(|error| of_engine(&error))
     }

@@ -3,7 +3,8 @@
 //! ```text
 //! DIR/lock            held while the daemon lives; holds its pid
 //!     grid.key        the key that all others are wrapped by
-//!     meta/           RocksDB: pools, disks, epochs             must last
+//!     api.token       what requests to the API over TCP must bring
+//!     meta/           RocksDB: pools, disks, epochs, tasks      must last
 //!     journal/        what is acknowledged and not shipped      must last
 //!     cache/          chunks, and map/ (RocksDB)                may vanish
 //!     objects/        the objects of pool `default`, and its own lock
@@ -13,9 +14,9 @@
 //! Owns: those paths, the two locks. Does not own: what is in the files.
 
 use std::fmt;
-use std::fs::{self, Permissions};
-use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -86,6 +87,25 @@ impl DataDir {
             .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(PRIVATE)))
             .with_context(|| format!("cannot make the directory {}", path.display()))?;
         Ok(path)
+    }
+
+    /// Makes a file that only the daemon's user may read: whole and durable under its name, or not
+    /// there.
+    pub(crate) fn create_file(&self, name: &str, text: &str, host: &Host) -> io::Result<()> {
+        let draft = self.path.join(format!("{name}.new"));
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&draft)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&draft, self.path.join(name))?;
+        host.files.sync_dir(&self.path)
     }
 
     /// The directory itself, absolute.

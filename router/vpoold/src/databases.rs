@@ -14,7 +14,9 @@ use vpool_host::{Batch, Durability, Host, LocalStore, Table, TableKind};
 use vpool_metadata::local::{LocalMetadata, TABLE as METADATA};
 use vpool_rocks::{Limits, RocksStore};
 
+use crate::api::ANSWERS;
 use crate::data_dir::DataDir;
+use crate::tasks::TABLE as TASKS;
 
 /// Facts about this daemon that are nobody else's business.
 const FACTS: Table = Table {
@@ -57,7 +59,7 @@ impl Meta {
             );
         }
         let path = dir.private("meta", host)?;
-        let store = RocksStore::open(&path, &[METADATA, FACTS], &META_LIMITS)
+        let store = RocksStore::open(&path, &[METADATA, FACTS, TASKS, ANSWERS], &META_LIMITS)
             .map(Arc::new)
             .context("cannot open the metadata")?;
         Ok(Meta { store })
@@ -70,6 +72,11 @@ impl Meta {
             .await
             .context("cannot read the metadata")?;
         Ok(Arc::new(metadata))
+    }
+
+    /// The database, for those who have tables of their own in it.
+    pub(crate) fn store(&self) -> Arc<dyn LocalStore> {
+        self.store.clone()
     }
 
     /// Whether something was noted.

@@ -5,9 +5,9 @@
 //! A key that is missing where something was sealed with it is never replaced by a new one:
 //! that would end with everything unreadable and the error far from its cause.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -42,7 +42,7 @@ pub(crate) fn read_or_create(dir: &DataDir, host: &Host) -> anyhow::Result<GridK
                     );
                 }
             }
-            create(&path, host)
+            create(dir, &path, host)
         }
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
@@ -64,26 +64,10 @@ fn read(file: &File, path: &Path) -> anyhow::Result<GridKey> {
 }
 
 /// Whole and durable under its name, or not there.
-fn create(path: &Path, host: &Host) -> anyhow::Result<GridKey> {
+fn create(dir: &DataDir, path: &Path, host: &Host) -> anyhow::Result<GridKey> {
     let key = GridKey::generate(&mut |bytes| host.entropy.fill(bytes));
-    let draft = path.with_extension("key.new");
-    let write = || -> std::io::Result<()> {
-        match fs::remove_file(&draft) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&draft)?;
-        file.write_all(key.to_text().as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&draft, path)?;
-        host.files
-            .sync_dir(path.parent().expect("it is in the data directory"))
-    };
-    write().with_context(|| format!("cannot make the key {}", path.display()))?;
+    dir.create_file(NAME, &key.to_text(), host)
+        .with_context(|| format!("cannot make the key {}", path.display()))?;
     tracing::warn!(
         path = %path.display(),
         "a new grid key was made: keep a copy elsewhere, without it nothing can be read"

@@ -4,24 +4,30 @@
 //! arguments ─▶ serve ─▶ data_dir, key_file, databases      what is in the data directory
 //!                 ├───▶ daemon ─▶ stores                    the router with its pools
 //!                 ├───▶ first_start                         the pool `default`, the disk `demo`
-//!                 └───▶ NBD, api                            the doors, until a signal comes
+//!                 ├───▶ tasks, events, watch, activity      long work, what happens, what is counted
+//!                 └───▶ NBD, api (token)                    the doors, until a signal comes
 //! ```
 //!
 //! Owns: putting the parts together, start and end of the process. Does not own: any of the
 //! parts: the engine (`vpool-engine`), the NBD door (`vpool-nbd`), the stores.
 
+mod activity;
 mod api;
 mod arguments;
 mod banner;
 mod daemon;
 mod data_dir;
 mod databases;
+mod events;
 mod first_start;
 mod key_file;
 mod location;
 mod process;
 mod serve;
 mod stores;
+mod tasks;
+mod token;
+mod watch;
 
 use std::io::Write;
 use std::process::ExitCode;

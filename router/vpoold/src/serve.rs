@@ -25,14 +25,19 @@ use vpool_host::Host;
 use vpool_metadata::{Metadata, PoolEntry};
 use vpool_seal::GridKey;
 
+use crate::activity::{Activity, CountedExports};
 use crate::api;
 use crate::arguments::Settings;
 use crate::banner;
 use crate::daemon::{Daemon, Doors};
 use crate::data_dir::DataDir;
 use crate::databases::{MapCache, Meta};
+use crate::events::Events;
 use crate::first_start;
 use crate::key_file;
+use crate::tasks::Tasks;
+use crate::token::Token;
+use crate::watch::watch;
 
 /// How long clients have to take their last answers.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
@@ -62,7 +67,9 @@ pub(crate) async fn serve(settings: &Settings, dir: &DataDir, host: Host) -> any
     let grid = metadata.grid().await.context("read the grid's id")?;
     let router = router(settings, dir, &host, metadata, key).await?;
 
-    let daemon = Arc::new(Daemon::new(router.clone(), grid, host));
+    let activity = Arc::new(Activity::default());
+    let daemon = Daemon::new(router.clone(), grid, host.clone(), activity.clone());
+    let daemon = Arc::new(daemon);
     let (default, others): (Vec<_>, Vec<_>) = pools
         .into_iter()
         .partition(|pool| pool.name == first_start::POOL);
@@ -72,15 +79,78 @@ pub(crate) async fn serve(settings: &Settings, dir: &DataDir, host: Host) -> any
         first_start::demo_disk(&daemon, &meta).await?;
     }
     // Ends with this function, whatever happens.
-    let _background = open_others(&daemon, others).await;
+    let mut background = open_others(&daemon, others).await;
 
     let signals = Signals::listen()?;
-    let nbd = nbd(router.clone(), settings);
-    let doors = open_doors(&nbd, settings, dir).await?;
-    let routes = api::routes(daemon.clone(), doors.clone());
-    let api = api::Server::listen(Path::new(&doors.api_socket), routes)?;
+    let nbd = nbd(CountedExports::new(router.clone(), activity), settings);
+    let mut doors = open_doors(&nbd, settings, dir).await?;
+    let api = Api::open(&daemon, &meta, dir, &mut doors, settings, &host).await?;
+    background.spawn(watch(daemon, api.events.clone()));
     banner::print(&doors, settings.demo);
     until_signal(signals, nbd, api, &router).await
+}
+
+/// The API's doors and what goes on behind them.
+struct Api {
+    socket: api::Socket,
+    tcp: Option<api::Server>,
+    tasks: Arc<Tasks>,
+    events: Arc<Events>,
+}
+
+impl Api {
+    async fn open(
+        daemon: &Arc<Daemon>,
+        meta: &Meta,
+        dir: &DataDir,
+        doors: &mut Doors,
+        settings: &Settings,
+        host: &Host,
+    ) -> anyhow::Result<Api> {
+        let bound = match settings.api_tcp {
+            Some(address) => {
+                let token = Token::read_or_create(dir, host)?;
+                Some((api::bind(address).await?, token))
+            }
+            None => None,
+        };
+        doors.api_tcp = bound.as_ref().map(|(bound, _)| bound.address().to_string());
+        let events = Events::new(host.clock.clone());
+        let tasks = Tasks::open(meta.store(), host.clone(), events.clone())?;
+        let tasks = Arc::new(tasks);
+        let repeats = api::Repeats::open(meta.store(), host.clone());
+        let routes = api::routes(api::Parts {
+            daemon: daemon.clone(),
+            doors: doors.clone(),
+            tasks: tasks.clone(),
+            events: events.clone(),
+            repeats: repeats.context("read the answers to requests that may be repeated")?,
+            started_ms: host.clock.wall_ms(),
+        });
+        let socket = api::Socket::listen(Path::new(&doors.api_socket), routes.clone())?;
+        let tcp = bound.map(|(bound, token)| {
+            let guard = api::Guard::new(bound.address(), token);
+            bound.serve(api::guarded(routes, guard))
+        });
+        Ok(Api {
+            socket,
+            tcp,
+            tasks,
+            events,
+        })
+    }
+
+    /// Who waits is answered; then the doors close.
+    async fn shutdown(self, time_max: Duration) {
+        self.tasks.close().await;
+        self.events.close();
+        let tcp = async {
+            if let Some(tcp) = self.tcp {
+                tcp.shutdown(time_max).await;
+            }
+        };
+        tokio::join!(self.socket.shutdown(time_max), tcp);
+    }
 }
 
 async fn router(
@@ -160,12 +230,12 @@ async fn open_others(daemon: &Arc<Daemon>, pools: Vec<PoolEntry>) -> JoinSet<()>
     opening
 }
 
-fn nbd(router: Arc<Router>, settings: &Settings) -> vpool_nbd::Server {
+fn nbd(exports: CountedExports, settings: &Settings) -> vpool_nbd::Server {
     let limits = vpool_nbd::Limits::default();
     let share = usize::try_from(settings.memory_bytes / NBD_MEMORY_DIVISOR).unwrap_or(usize::MAX);
     let in_flight_bytes_max = limits.in_flight_bytes_max.min(share);
     vpool_nbd::Server::new(
-        router,
+        Arc::new(exports),
         vpool_nbd::Limits {
             in_flight_bytes_max,
             ..limits
@@ -201,6 +271,7 @@ async fn open_doors(
         nbd_socket: text(&nbd_socket)?,
         nbd_tcp,
         api_socket: text(&api_socket)?,
+        api_tcp: None,
     })
 }
 
@@ -208,7 +279,7 @@ async fn open_doors(
 async fn until_signal(
     mut signals: Signals,
     nbd: vpool_nbd::Server,
-    api: api::Server,
+    api: Api,
     router: &Router,
 ) -> anyhow::Result<()> {
     signals.next().await;

@@ -20,7 +20,7 @@ use vpool_metadata::Location;
 use vpool_object::breaker::{BreakerOptions, BreakerState, BreakerStore};
 use vpool_object::fs::{DirectoryOptions, DirectoryStore};
 use vpool_object::limit::{LimitOptions, LimitStore};
-use vpool_object::metrics::MetricsStore;
+use vpool_object::metrics::{MetricsSnapshot, MetricsStore};
 use vpool_object::operation::Operation;
 use vpool_object::retry::{RetryOptions, RetryStore};
 use vpool_object::timeout::{TimeoutOptions, TimeoutStore};
@@ -132,6 +132,14 @@ impl Store {
             sent_bytes: sum(|one| one.sent_bytes),
             received_bytes: sum(|one| one.received_bytes),
         }
+    }
+}
+
+impl Store {
+    /// All that is counted of it, whether it is up, and requests sent again.
+    pub(crate) fn figures(&self) -> (MetricsSnapshot, bool, u64) {
+        let up = self.breaker.status().state == BreakerState::Closed;
+        (self.metrics.snapshot(), up, self.retry.status().retries)
     }
 }
 

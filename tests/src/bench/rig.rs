@@ -116,6 +116,7 @@ pub(super) fn flags() -> Flags {
         journal: "6G".to_owned(),
         memory: format!("{MEMORY_MIB}M"),
         cache: "2G".to_owned(),
+        api_tcp: "off".to_owned(),
         log: "warn".to_owned(),
     }
 }

@@ -44,7 +44,7 @@ impl Place {
             journal: "256M".to_owned(),
             memory: "256M".to_owned(),
             cache: "256M".to_owned(),
-            log: "info".to_owned(),
+            ..Flags::default()
         })
     }
 

@@ -1,34 +1,45 @@
-//! The API's listener on a unix socket.
+//! The API's listeners: their connections, and what one may cost.
 //!
-//! Owns: the socket's file, how many connections there are and how long they may idle.
-//! Does not own: what is answered on them.
+//! ```text
+//! accepted ─▶ held: costs next to nothing until the first byte ─▶ served: HTTP ─▶ answered, or cut off
+//! ```
+//!
+//! Owns: how many connections there are and how long they may idle, their end. Does not own: where
+//! is listened (`unix.rs`, `tcp.rs`), what is answered.
+//!
+//! Each listener has places of its own: whoever fills those of one leaves the other as it is.
 
-use std::fs::{self, Permissions};
-use std::io::ErrorKind;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::UnixStream as BlockingStream;
-use std::path::{Path, PathBuf};
+mod tcp;
+mod unix;
+
+use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
-/// Owner and group may connect.
-const MODE: u32 = 0o660;
+pub(crate) use tcp::{Bound, bind};
+pub(crate) use unix::Socket;
 
-/// Connections at a time; more wait.
-const CONNECTIONS_MAX: usize = 256;
+/// Connections that have sent nothing yet; more wait.
+const HELD_MAX: usize = 8192;
+
+/// Connections that have; more wait.
+const SERVED_MAX: usize = 1024;
 
 /// How long a connection may take over the head of a request, or wait for the next one.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// The longest head of a request.
+const HEAD_BYTES_MAX: usize = 32 << 10;
 
 /// How long the listener rests after it failed, as it does without file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -36,102 +47,78 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A listening API.
 #[derive(Debug)]
 pub(crate) struct Server {
-    stop: oneshot::Sender<Duration>,
+    stop: watch::Sender<Option<Duration>>,
     task: JoinHandle<()>,
-    path: PathBuf,
+}
+
+/// A stream that HTTP can be spoken on.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Returns when something can be read.
+    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+/// Where streams come from.
+trait Listen: Send + Sync + 'static {
+    type Stream: Stream;
+    /// The next one.
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 }
 
 impl Server {
-    /// Listens at `path`. A socket there that nobody listens behind is replaced; anything
-    /// else there is an error.
-    pub(crate) fn listen(path: &Path, routes: Router) -> anyhow::Result<Server> {
-        let listener = bind(path).with_context(|| {
-            format!(
-                "cannot listen for the API at {} (108 bytes at most; --api-socket PATH chooses \
-                 another)",
-                path.display()
-            )
-        })?;
-        let (stop, stopped) = oneshot::channel();
+    fn start(listener: impl Listen, routes: Router) -> Server {
+        let (stop, stopped) = watch::channel(None);
         let task = tokio::spawn(accept(listener, routes, stopped));
-        Ok(Server {
-            stop,
-            task,
-            path: path.to_owned(),
-        })
+        Server { stop, task }
     }
 
     /// Takes no more connections; those that are there have so long to get their answers.
     pub(crate) async fn shutdown(self, time_max: Duration) {
-        if let Err(error) = fs::remove_file(&self.path) {
-            tracing::debug!(%error, "the API's socket was gone already");
-        }
-        // It fails if the task has ended: then nothing is left to stop.
-        if self.stop.send(time_max).is_ok()
-            && let Err(error) = self.task.await
-        {
+        self.stop.send_replace(Some(time_max));
+        if let Err(error) = self.task.await {
             tracing::error!(%error, "the API's listener failed");
         }
     }
 }
 
-/// The socket appears with its final mode, by a rename: nobody can connect before.
-fn bind(path: &Path) -> anyhow::Result<UnixListener> {
-    check_free(path)?;
-    let mut draft = path.as_os_str().to_owned();
-    draft.push("~");
-    let draft = PathBuf::from(draft);
-    check_free(&draft)?;
-    match fs::remove_file(&draft) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
-        _ => {}
-    }
-    let listener = UnixListener::bind(&draft)?;
-    fs::set_permissions(&draft, Permissions::from_mode(MODE))?;
-    fs::rename(&draft, path)?;
-    Ok(listener)
-}
-
-/// Fails unless nothing is there, or a socket that nobody listens behind.
-fn check_free(path: &Path) -> anyhow::Result<()> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error.into()),
-        Ok(metadata) if !metadata.file_type().is_socket() => bail!("what is there is no socket"),
-        Ok(_) => {}
-    }
-    match BlockingStream::connect(path) {
-        Ok(_) => bail!("somebody listens there"),
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-async fn accept(listener: UnixListener, routes: Router, mut stopped: oneshot::Receiver<Duration>) {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+async fn accept(
+    listener: impl Listen,
+    routes: Router,
+    mut stopped: watch::Receiver<Option<Duration>>,
+) {
+    let held = Arc::new(Semaphore::new(HELD_MAX));
+    let served = Arc::new(Semaphore::new(SERVED_MAX));
     let graceful = GracefulShutdown::new();
+    let until_stopped = stopped.clone();
+    let mut stop = std::pin::pin!(stop_time(&mut stopped));
     let time_max = loop {
         let next = async {
-            let permit = connections
-                .clone()
-                .acquire_owned()
-                .await
-                .expect("it is never closed");
-            (listener.accept().await, permit)
+            let held = held.clone().acquire_owned().await;
+            (listener.accept().await, held.expect("it is never closed"))
         };
-        let (accepted, permit) = tokio::select! {
+        let (accepted, held) = tokio::select! {
             biased;
-            time_max = &mut stopped => break time_max.unwrap_or_default(),
+            time_max = &mut stop => break time_max,
             next = next => next,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let connection = graceful.watch(connection(stream, routes.clone()));
+            Ok(stream) => {
+                let (routes, served) = (routes.clone(), served.clone());
+                let (watcher, mut stopped) = (graceful.watcher(), until_stopped.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = connection.await {
-                        tracing::debug!(%error, "a connection to the API failed");
-                    }
-                    drop(permit);
+                    let place = tokio::select! {
+                        biased;
+                        _ = stop_time(&mut stopped) => return,
+                        // Who sends nothing leaves by itself.
+                        readable = tokio::time::timeout(HEAD_TIME_MAX, stream.readable()) => {
+                            if !matches!(readable, Ok(Ok(()))) {
+                                return;
+                            }
+                            served.acquire_owned().await.expect("it is never closed")
+                        }
+                    };
+                    drop(held);
+                    serve(stream, routes, watcher).await;
+                    drop(place);
                 });
             }
             Err(error) => {
@@ -149,12 +136,22 @@ async fn accept(listener: UnixListener, routes: Router, mut stopped: oneshot::Re
     }
 }
 
-fn connection(
-    stream: UnixStream,
-    routes: Router,
-) -> http1::Connection<TokioIo<UnixStream>, TowerToHyperService<Router>> {
-    http1::Builder::new()
+/// Returns when the server is to stop: how long that may take.
+async fn stop_time(stopped: &mut watch::Receiver<Option<Duration>>) -> Duration {
+    match stopped.wait_for(Option::is_some).await {
+        Ok(time_max) => time_max.unwrap_or_default(),
+        // Whoever could say it is gone.
+        Err(_) => Duration::ZERO,
+    }
+}
+
+async fn serve(stream: impl Stream, routes: Router, watcher: Watcher) {
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes))
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "a connection to the API failed");
+    }
 }

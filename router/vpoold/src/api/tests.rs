@@ -1,39 +1,52 @@
 //! The rules that hold for every path, without a daemon behind them.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::http::{Request, StatusCode};
+use axum::http::{Request, StatusCode, request};
 use axum::routing::{get, post};
 use tower::ServiceExt;
 use vpool_api::limits::REQUEST_BYTES_MAX;
 use vpool_api::{Code, CreateDisk, Problem};
+use vpool_host::Host;
 
-use super::request::{Failed, Named, Query, json};
-use super::with_rules;
+use super::query::{NoQuery, Query};
+use super::repeats::Repeats;
+use super::request::{Failed, Json, Named};
+use super::{ANSWERS, with_rules};
 
-fn routes() -> Router {
+fn routes(dir: &tempfile::TempDir) -> Router {
     let disk =
         |disk: Named| async move { disk.disk().map(|d| d.to_string()).map_err(Failed::from) };
-    let pool = |query: Query| async move { query.pool.unwrap_or_default() };
-    let body =
-        |body: Bytes| async move { json::<CreateDisk>(&body).map(|_| ()).map_err(Failed::from) };
-    with_rules(
-        Router::new()
-            .route("/disks/{disk}", get(disk))
-            .route("/pools", get(pool))
-            .route("/make", post(body)),
-    )
+    let pool = |mut query: Query| async move {
+        let pool = query.one("pool")?;
+        query.end()?;
+        Ok::<_, Failed>(pool.unwrap_or_default())
+    };
+    let body = |_: NoQuery, Json(_): Json<CreateDisk>| async {};
+    let limits = vpool_rocks::Limits {
+        block_cache_bytes: 1 << 20,
+        write_buffer_bytes: 1 << 20,
+    };
+    let store = vpool_rocks::RocksStore::open(dir.path(), &[ANSWERS], &limits);
+    let store = Arc::new(store.expect("a new store"));
+    let repeats = Repeats::open(store, Host::real()).expect("it is empty");
+    let v1 = Router::new()
+        .route("/v1/disks/{disk}", get(disk))
+        .route("/v1/pools", get(pool))
+        .route("/v1/make", post(body));
+    with_rules(Router::new().nest("/v1", v1), Arc::new(repeats))
 }
 
 async fn ask(method: &str, path: &str, body: impl Into<Body>) -> (StatusCode, Bytes) {
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .body(body.into());
-    let response = routes()
-        .oneshot(request.expect("a good request"))
-        .await
-        .expect("infallible");
+    sent(Request::builder().method(method).uri(path), body).await
+}
+
+async fn sent(request: request::Builder, body: impl Into<Body>) -> (StatusCode, Bytes) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let request = request.body(body.into()).expect("a good request");
+    let response = routes(&dir).oneshot(request).await.expect("infallible");
     let status = response.status();
     let body = to_bytes(response.into_body(), 1 << 20)
         .await
@@ -45,16 +58,17 @@ async fn problem(method: &str, path: &str, body: impl Into<Body>) -> Problem {
     let (status, body) = ask(method, path, body).await;
     let problem: Problem = serde_json::from_slice(&body).expect("every error is a problem");
     assert_eq!(problem.status, status.as_u16());
+    assert!(problem.kind.ends_with(problem.code.name()));
     problem
 }
 
 #[tokio::test]
 async fn names_come_through_percent_encoding() {
     for (path, name) in [
-        ("/disks/demo", "demo"),
-        ("/disks/default%3Avm%2Fa%20b", "default:vm/a b"),
-        ("/disks/Gr%C3%B6%C3%9Fe", "Größe"),
-        ("/disks/100%25", "100%"),
+        ("/v1/disks/demo", "demo"),
+        ("/v1/disks/default%3Avm%2Fa%20b", "default:vm/a b"),
+        ("/v1/disks/Gr%C3%B6%C3%9Fe", "Größe"),
+        ("/v1/disks/100%25", "100%"),
     ] {
         let (status, body) = ask("GET", path, Body::empty()).await;
         assert_eq!(
@@ -64,11 +78,11 @@ async fn names_come_through_percent_encoding() {
         );
     }
     for path in [
-        "/disks/%FF",
-        "/disks/a%2F..%2Fb",
-        "/disks/%00",
-        "/disks/a%0Ab",
-        "/disks/a%40b",
+        "/v1/disks/%FF",
+        "/v1/disks/a%2F..%2Fb",
+        "/v1/disks/%00",
+        "/v1/disks/a%0Ab",
+        "/v1/disks/a%40b",
     ] {
         assert_eq!(
             problem("GET", path, Body::empty()).await.code,
@@ -85,15 +99,22 @@ async fn what_is_not_there_is_a_problem_too() {
         Code::NotFound
     );
     assert_eq!(
-        problem("PUT", "/pools", Body::empty()).await.code,
-        Code::MethodNotAllowed
+        problem("GET", "/v1/nowhere", Body::empty()).await.code,
+        Code::NotFound
     );
+    for method in ["PUT", "DELETE", "BREW"] {
+        assert_eq!(
+            problem(method, "/v1/pools", Body::empty()).await.code,
+            Code::MethodNotAllowed,
+            "{method}"
+        );
+    }
     assert_eq!(
-        problem("GET", "/pools?pol=a", Body::empty()).await.code,
+        problem("GET", "/v1/pools?pol=a", Body::empty()).await.code,
         Code::Invalid
     );
     assert_eq!(
-        ask("GET", "/pools?pool=a%20b", Body::empty()).await.1,
+        ask("GET", "/v1/pools?pool=a%20b", Body::empty()).await.1,
         "a b"
     );
 }
@@ -101,7 +122,7 @@ async fn what_is_not_there_is_a_problem_too() {
 #[tokio::test]
 async fn bodies_are_read_strictly_and_within_bounds() {
     let good = r#"{"name": "a", "size_bytes": 512}"#;
-    assert_eq!(ask("POST", "/make", good).await.0, StatusCode::OK);
+    assert_eq!(ask("POST", "/v1/make", good).await.0, StatusCode::OK);
     for bad in [
         "",
         "{",
@@ -111,15 +132,29 @@ async fn bodies_are_read_strictly_and_within_bounds() {
         r#"{"name": 1}"#,
     ] {
         assert_eq!(
-            problem("POST", "/make", bad).await.code,
+            problem("POST", "/v1/make", bad).await.code,
             Code::Invalid,
             "{bad}"
         );
     }
     let long = vec![b' '; REQUEST_BYTES_MAX + 1];
-    assert_eq!(problem("POST", "/make", long).await.code, Code::TooLarge);
-    let deep = "[".repeat(100_000);
-    assert_eq!(problem("POST", "/make", deep).await.code, Code::Invalid);
+    assert_eq!(problem("POST", "/v1/make", long).await.code, Code::TooLarge);
+    let deep = "[".repeat(10_000);
+    assert_eq!(problem("POST", "/v1/make", deep).await.code, Code::Invalid);
+    // Announced is as bad as sent.
+    let announced = Request::post("/v1/make").header("content-length", 1 << 30);
+    let (status, _) = sent(announced, good).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    for (kind, expected) in [
+        ("application/json", StatusCode::OK),
+        ("Application/JSON; charset=utf-8", StatusCode::OK),
+        ("text/plain", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        ("application/x-www-form-urlencoded", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        ("", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+    ] {
+        let request = Request::post("/v1/make").header("content-type", kind);
+        assert_eq!(sent(request, good).await.0, expected, "{kind:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,7 +171,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
         }
     }
     assert_eq!(
-        problem("POST", "/make", Body::new(Never)).await.code,
+        problem("POST", "/v1/make", Body::new(Never)).await.code,
         Code::Invalid
     );
 }

@@ -3,6 +3,7 @@
 //! Owns: the questions that change nothing. Does not own: anything that they ask about.
 
 use vpool_api as api;
+use vpool_api::time::rfc3339;
 use vpool_api::{Code, Problem, names};
 use vpool_engine::router::{DiskStatus, PoolStatus};
 
@@ -28,10 +29,7 @@ impl Daemon {
         self.pools()
             .into_iter()
             .find(|pool| pool.name == name)
-            .ok_or_else(|| {
-                Problem::new(Code::NotFound, format!("there is no pool {name:?}"))
-                    .with_hint("`vpool pool list` shows those there are")
-            })
+            .ok_or_else(|| no_pool(name))
     }
 
     /// All disks, of one pool or of all.
@@ -84,6 +82,11 @@ impl super::Doors {
     }
 }
 
+pub(super) fn no_pool(name: &str) -> Problem {
+    Problem::new(Code::NotFound, format!("there is no pool {name:?}"))
+        .with_hint("`vpool pool list` shows those there are")
+}
+
 /// Nothing is known of a pool that is not open but what the metadata says.
 fn closed_pool(pool: ClosedPool) -> api::Pool {
     api::Pool {
@@ -109,6 +112,9 @@ pub(super) fn disk(disk: DiskStatus) -> api::Disk {
         size_bytes: disk.entry.size,
         encrypted: disk.entry.wrapped_key.is_some(),
         created_ms: disk.entry.created_ms,
+        created_at: rfc3339(disk.entry.created_ms),
+        description: None,
+        read_only: false,
         open: disk.open,
         attached: disk.attached as u64,
         log: disk.status.map(|status| api::DiskLog {

@@ -1,0 +1,110 @@
+//! Pools.
+
+use axum::extract::State as Known;
+use serde_json::Value;
+use vpool_api::{AdoptPool, Adopted, CreatePool, EventKind, List, Pool, ProbeReport, Task};
+
+use super::super::query::{Dry, NoQuery, Query};
+use super::super::request::{Answer, Changed, Failed, Json, Named, to_the_end};
+use super::{Api, page};
+use crate::location::from_api;
+
+/// All pools
+#[utoipa::path(get, path = "/pools", tag = "pools", responses((status = 200, body = List<Pool>)))]
+pub(in crate::api) async fn list(
+    Known(api): Api,
+    query: Query,
+) -> Result<Answer<List<Value>>, Failed> {
+    Ok(Answer(page(query, api.daemon.pools())?))
+}
+
+/// One pool
+#[utoipa::path(get, path = "/pools/{pool}", tag = "pools",
+    responses((status = 200, body = Pool)))]
+pub(in crate::api) async fn show(
+    Known(api): Api,
+    pool: Named,
+    _: NoQuery,
+) -> Result<Answer<Pool>, Failed> {
+    Ok(Answer(api.daemon.pool(&pool.0)?))
+}
+
+/// Make a pool on a location that holds none
+#[utoipa::path(post, path = "/pools", tag = "pools", request_body = CreatePool,
+    responses((status = 200, body = Pool)))]
+pub(in crate::api) async fn create(
+    Known(api): Api,
+    Dry(dry): Dry,
+    Json(CreatePool { name, location }): Json<CreatePool>,
+) -> Result<Changed<Pool>, Failed> {
+    let location = from_api(location)?;
+    let (daemon, events) = (api.daemon.clone(), api.events.clone());
+    if dry {
+        return Ok(Changed::Planned(daemon.plan_create_pool(&name, &location).await?));
+    }
+    let pool = to_the_end(&api, async move {
+        daemon.create_pool(&name, location).await?;
+        events.send(EventKind::PoolCreated, &name);
+        daemon.pool(&name)
+    });
+    Ok(Changed::Done(pool.await?))
+}
+
+/// Bring all that was written to the disks of a pool into its store
+#[utoipa::path(post, path = "/pools/{pool}/sync", tag = "pools",
+    responses((status = 202, description = "It has begun", body = Task)))]
+pub(in crate::api) async fn sync(
+    Known(api): Api,
+    pool: Named,
+    Dry(dry): Dry,
+) -> Result<Changed<Task>, Failed> {
+    let what = api.daemon.synced_pool(&pool.0)?;
+    if dry {
+        return Ok(Changed::Planned(api.daemon.plan_sync(&what)?));
+    }
+    Ok(Changed::Begun(api.daemon.begin_sync(&api.tasks, what).await?))
+}
+
+/// Try the store of a pool out
+#[utoipa::path(post, path = "/pools/{pool}/probe", tag = "pools",
+    responses((status = 200, body = ProbeReport)))]
+pub(in crate::api) async fn probe(
+    Known(api): Api,
+    pool: Named,
+    Dry(dry): Dry,
+) -> Result<Changed<ProbeReport>, Failed> {
+    let daemon = api.daemon.clone();
+    if dry {
+        return Ok(Changed::Planned(daemon.plan_probe(&pool.0)?));
+    }
+    let report = to_the_end(&api, async move { daemon.probe_pool(&pool.0).await });
+    Ok(Changed::Done(report.await?))
+}
+
+/// Take over a location that holds a pool, with all its disks
+#[utoipa::path(post, path = "/adoptions", tag = "pools", request_body = AdoptPool,
+    responses((status = 200, body = Adopted)))]
+pub(in crate::api) async fn adopt(
+    Known(api): Api,
+    Dry(dry): Dry,
+    Json(request): Json<AdoptPool>,
+) -> Result<Changed<Adopted>, Failed> {
+    let location = from_api(request.location)?;
+    let (name, take_over) = (request.name, request.take_over);
+    let (daemon, events) = (api.daemon.clone(), api.events.clone());
+    if dry {
+        let plan = daemon.plan_adopt(name.as_deref(), &location).await?;
+        return Ok(Changed::Planned(plan));
+    }
+    let adopted = to_the_end(&api, async move {
+        let name = name.as_deref();
+        let adopted = daemon.adopt_pool(name, location, take_over).await?;
+        events.send(EventKind::PoolCreated, &adopted.pool);
+        for disk in &adopted.disks {
+            let disk = format!("{}:{disk}", adopted.pool);
+            events.send(EventKind::DiskCreated, disk);
+        }
+        Ok(adopted)
+    });
+    Ok(Changed::Done(adopted.await?))
+}

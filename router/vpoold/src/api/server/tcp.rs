@@ -1,0 +1,63 @@
+//! The API on a loopback address.
+//!
+//! Owns: the address. Does not own: who may ask there (`guard.rs`), the connections.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use axum::Router;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{Listen, Server, Stream};
+
+/// An address that is ours; connections wait until they are taken.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Stream for TcpStream {
+    fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
+        TcpStream::readable(self)
+    }
+}
+
+impl Listen for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<TcpStream> {
+        let (stream, _) = TcpListener::accept(self).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+/// Takes an address; port 0 is any that is free.
+pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<Bound> {
+    let bind = async {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok::<_, io::Error>(Bound { listener, address })
+    };
+    bind.await.with_context(|| {
+        format!(
+            "cannot listen for the API at {address}: is another daemon there? --api-tcp \
+             ADDRESS:PORT chooses another address, --api-tcp off none"
+        )
+    })
+}
+
+impl Bound {
+    /// The address, with the port that was chosen.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers there.
+    pub(crate) fn serve(self, routes: Router) -> Server {
+        Server::start(self.listener, routes)
+    }
+}
