@@ -68,7 +68,7 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, value_enum, value_name = "FORM", default_value_t = Format::Table)]
     pub(crate) output: Format,
 
-    /// Print these columns only, in this order
+    /// Print these columns only, in this order (table, wide, csv)
     #[arg(long, global = true, value_name = "NAME,…", value_delimiter = ',')]
     pub(crate) columns: Option<Vec<String>>,
 

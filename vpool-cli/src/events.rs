@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use vpool_api::Event;
+use vpool_api::{Event, EventKind};
 
 use crate::client::{Client, Message};
 use crate::failure::{Exit, Failure};
@@ -21,20 +21,22 @@ const RESUME_TIME_MAX: Duration = Duration::from_secs(60);
 /// Between two tries.
 const RESUME_PAUSE: Duration = Duration::from_millis(250);
 
-/// Prints events, one a line.
+/// Prints events, one a line: those that are kept, or those that happen.
 pub(crate) async fn run(
     client: &Client,
     output: &Output,
     follow: bool,
     since: Option<u64>,
 ) -> Result<(), Failure> {
-    // Numbers begin with 1: everything that is kept comes after 0.
-    let first = since.or((!follow).then_some(0));
     let mut reader = Reader {
         output,
-        last: first,
-        newest: None,
-        follow,
+        // Every event has a larger number, so that all that are kept come.
+        last: since.or((!follow).then_some(0)),
+        until: match follow {
+            true => None,
+            false => Some(newest(client).await?),
+        },
+        quiet: since.is_none(),
     };
     let mut heard = Instant::now();
     let mut connected = false;
@@ -55,14 +57,29 @@ pub(crate) async fn run(
     }
 }
 
+/// The newest event so far: what a stream without a beginning says first.
+async fn newest(client: &Client) -> Result<u64, Failure> {
+    let mut newest = None;
+    let first = client.events(EVENTS, None, |message| {
+        newest = message.id.parse().ok();
+        Err(Failure::closed())
+    });
+    match (first.await, newest) {
+        (Err(failure), _) if failure.exit() != Exit::Closed => Err(failure),
+        (_, Some(newest)) => Ok(newest),
+        (_, None) => Err(Failure::failed("the daemon's events have no numbers")),
+    }
+}
+
 /// How far the stream was read.
 struct Reader<'a> {
     output: &'a Output,
-    /// The newest event that was printed, or that comes before what is asked for.
+    /// The newest event that came, or that comes before what is asked for.
     last: Option<u64>,
-    /// The newest event there was when the stream began.
-    newest: Option<u64>,
-    follow: bool,
+    /// The event to end with.
+    until: Option<u64>,
+    /// That older events are gone is no news.
+    quiet: bool,
 }
 
 impl Reader<'_> {
@@ -70,17 +87,19 @@ impl Reader<'_> {
     fn take(&mut self, message: &Message) -> Result<(), Failure> {
         let id: Option<u64> = message.id.parse().ok();
         if message.data.is_empty() {
-            self.newest = id;
             // Where nothing was asked for yet, what comes next is.
             self.last = self.last.or(id);
         } else {
             let event: Event = serde_json::from_str(&message.data)
                 .map_err(|error| Failure::failed(format!("an event makes no sense: {error}")))?;
-            self.output.event(&event)?;
+            if event.kind != EventKind::Reset || !self.quiet {
+                self.output.event(&event)?;
+            }
             self.last = id.or(self.last);
         }
-        match (self.follow, self.newest, self.last) {
-            (false, Some(newest), Some(last)) if last >= newest => Err(Failure::closed()),
+        self.quiet &= self.until.is_some();
+        match (self.until, self.last) {
+            (Some(until), Some(last)) if last >= until => Err(Failure::closed()),
             _ => Ok(()),
         }
     }
@@ -150,9 +169,10 @@ mod tests {
     use crate::client::Message;
     use crate::output::{Format, Output};
 
-    fn message(id: u64) -> Message {
+    fn message(id: u64, data: &str) -> Message {
         Message {
             id: id.to_string(),
+            data: data.to_owned(),
             ..Message::default()
         }
     }
@@ -164,26 +184,20 @@ mod tests {
             columns: None,
             raw: false,
         };
-        let reader = |follow, last| Reader {
+        let reader = |last, until| Reader {
             output: &output,
             last,
-            newest: None,
-            follow,
+            until,
+            quiet: true,
         };
-        assert!(
-            reader(false, Some(0)).take(&message(0)).is_err(),
-            "nothing is kept"
-        );
-        assert!(
-            reader(false, Some(7)).take(&message(7)).is_err(),
-            "nothing is new"
-        );
-        assert!(
-            reader(false, Some(6)).take(&message(7)).is_ok(),
-            "7 is to come"
-        );
-        let mut following = reader(true, None);
-        assert!(following.take(&message(7)).is_ok());
-        assert_eq!(following.last, Some(7));
+        let mut new = reader(Some(7), Some(7));
+        assert!(new.take(&message(7, "")).is_err(), "nothing is new");
+        let mut kept = reader(Some(0), Some(7));
+        assert!(kept.take(&message(0, "")).is_ok(), "7 is to come");
+        let reset = r#"{"id": 7, "at": "", "kind": "reset", "object": ""}"#;
+        assert!(kept.take(&message(7, reset)).is_err(), "nothing is kept");
+        let mut following = reader(None, None);
+        assert!(following.take(&message(7, "")).is_ok());
+        assert_eq!((following.last, following.quiet), (Some(7), false));
     }
 }

@@ -3,8 +3,13 @@
 //! Owns: their look; they are on the standard error, and only where that is a terminal. Does not
 //! own: how far what is.
 
+use std::time::Duration;
+
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use vpool_api::Task;
+
+/// How often a bar without an end moves.
+const TICK: Duration = Duration::from_millis(200);
 
 /// A bar; it goes away with this value.
 #[derive(Debug)]
@@ -26,6 +31,9 @@ impl Bar {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         bar.set_style(style("{msg} {spinner} {elapsed}"));
         bar.set_message(what.to_owned());
+        if !bar.is_hidden() {
+            bar.enable_steady_tick(TICK);
+        }
         Bar(bar)
     }
 

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
+use std::pin::pin;
 
 use hyper::Method;
 use tempfile::NamedTempFile;
@@ -80,7 +81,19 @@ pub(crate) async fn import(
         let would = client.change::<Disk>(Method::POST, DISKS, &request, true);
         return output.changed(would.await?, |_: &Disk| Ok(()));
     }
-    let draft = interruptible(Draft::create(client, &request)).await?;
+    let mut creating = pin!(Draft::create(client, &request));
+    let draft = match interruptible(creating.as_mut()).await {
+        Ok(draft) => draft,
+        Err(failure) => {
+            // A daemon that was asked makes it to the end, whoever waits.
+            if failure.exit() == Exit::Interrupted
+                && let Ok(draft) = creating.await
+            {
+                draft.delete().await;
+            }
+            return Err(failure);
+        }
+    };
     let filled = interruptible(fill(client, &import, source, format, size_bytes, &draft));
     match filled.await {
         Ok(image) => output.show(&image, |image| image.text("is imported")),
