@@ -30,17 +30,37 @@ fn the_token_host_and_origin_are_asked_for() -> anyhow::Result<()> {
         ("/api/v1/version", format!("{host}{bearer}"), 200),
         ("/api/v1/version", format!("{here}{bearer}"), 200),
         ("/healthz", host.clone(), 200),
-        ("/api/v1/version", format!("{host}{bearer}origin: http://localhost:{port}\r\n"), 200),
+        (
+            "/api/v1/version",
+            format!("{host}{bearer}origin: http://localhost:{port}\r\n"),
+            200,
+        ),
         ("/api/v1/version", host.clone(), 403),
         ("/metrics", host.clone(), 403),
         ("/api/v1/nothing", host.clone(), 403),
         ("/api/v1/version", format!("{host}{wrong}"), 403),
         ("/api/v1/version", format!("{host}{bearer}{wrong}"), 403),
-        ("/api/v1/version", format!("host: evil.example:{port}\r\n{bearer}"), 403),
+        (
+            "/api/v1/version",
+            format!("host: evil.example:{port}\r\n{bearer}"),
+            403,
+        ),
         ("/healthz", format!("host: evil.example:{port}\r\n"), 403),
-        ("/api/v1/version", format!("host: 127.0.0.1\r\n{bearer}"), 403),
-        ("/api/v1/version", format!("{host}{bearer}origin: http://evil.example\r\n"), 403),
-        ("/api/v1/version", format!("{host}{bearer}origin: null\r\n"), 403),
+        (
+            "/api/v1/version",
+            format!("host: 127.0.0.1\r\n{bearer}"),
+            403,
+        ),
+        (
+            "/api/v1/version",
+            format!("{host}{bearer}origin: http://evil.example\r\n"),
+            403,
+        ),
+        (
+            "/api/v1/version",
+            format!("{host}{bearer}origin: null\r\n"),
+            403,
+        ),
     ] {
         let answer = tcp.send("GET", path, &head, b"")?;
         ensure!(answer.status == status, "{path} {head}: {answer:?}");
@@ -48,13 +68,22 @@ fn the_token_host_and_origin_are_asked_for() -> anyhow::Result<()> {
             assert_eq!(answer.json["code"], "denied", "{answer:?}");
             assert!(answer.json["hint"].is_string(), "{answer:?}");
         }
-        ensure!(!answer.text.contains(token.as_str()), "{path} tells the token");
+        ensure!(
+            !answer.text.contains(token.as_str()),
+            "{path} tells the token"
+        );
     }
     // A refused change changes nothing.
     let body = br#"{"name": "evil", "size_bytes": 512}"#;
     let head = format!("{host}origin: http://evil.example\r\n{bearer}");
     assert_eq!(tcp.send("POST", "/api/v1/disks", &head, body)?.status, 403);
-    assert_eq!(place.unix().ask("GET", "/api/v1/disks/evil", &Value::Null)?.status, 404);
+    assert_eq!(
+        place
+            .unix()
+            .ask("GET", "/api/v1/disks/evil", &Value::Null)?
+            .status,
+        404
+    );
     let log = fs::read_to_string(place.world.log())?;
     ensure!(!log.contains(token.as_str()), "the log tells the token");
     // The same token after a restart, at another port.

@@ -14,16 +14,29 @@ fn events_come_in_order_and_go_on_after_a_break() -> anyhow::Result<()> {
     let mut events = door.events(None)?;
     create("a")?;
     let (kind, data) = events.next()?;
-    assert_eq!((kind.as_str(), &data["object"]), ("disk-created", &json!("default:a")));
+    assert_eq!(
+        (kind.as_str(), &data["object"]),
+        ("disk-created", &json!("default:a"))
+    );
     let seen = events.last;
     drop(events);
 
     create("b")?;
-    assert_eq!(door.ask("DELETE", "/api/v1/disks/a", &Value::Null)?.status, 204);
+    assert_eq!(
+        door.ask("DELETE", "/api/v1/disks/a", &Value::Null)?.status,
+        204
+    );
     door.post("/api/v1/disks/b/sync", &Value::Null)?;
     // A dry run and a refusal are no events.
-    door.post("/api/v1/disks?dry_run=true", &json!({"name": "c", "size_bytes": 512}))?;
-    door.ask("POST", "/api/v1/disks", &json!({"name": "b", "size_bytes": 512}))?;
+    door.post(
+        "/api/v1/disks?dry_run=true",
+        &json!({"name": "c", "size_bytes": 512}),
+    )?;
+    door.ask(
+        "POST",
+        "/api/v1/disks",
+        &json!({"name": "b", "size_bytes": 512}),
+    )?;
     let mut events = place.tcp()?.events(Some(seen))?;
     let mut came = Vec::new();
     while came.len() < 4 {
@@ -50,7 +63,12 @@ fn events_come_in_order_and_go_on_after_a_break() -> anyhow::Result<()> {
     daemon.kill()?;
     let _daemon = place.start()?;
     assert_eq!(door.events(Some(last))?.next()?.0, "reset");
-    let bad = door.ask_with("GET", "/api/v1/events", &[("last-event-id", "x")], &Value::Null)?;
+    let bad = door.ask_with(
+        "GET",
+        "/api/v1/events",
+        &[("last-event-id", "x")],
+        &Value::Null,
+    )?;
     assert_eq!((bad.status, &bad.json["code"]), (400, &json!("invalid")));
     Ok(())
 }

@@ -117,7 +117,10 @@ impl Door {
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let answer = self.ask("POST", path, body)?;
-        ensure!(matches!(answer.status, 200 | 202), "POST {path}: {answer:?}");
+        ensure!(
+            matches!(answer.status, 200 | 202),
+            "POST {path}: {answer:?}"
+        );
         Ok(answer.json)
     }
 
@@ -149,7 +152,9 @@ pub(crate) fn answer(stream: &mut impl Read) -> anyhow::Result<Answer> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).context("read the answer")?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    let (head, text) = text.split_once("\r\n\r\n").context("an answer has a head")?;
+    let (head, text) = text
+        .split_once("\r\n\r\n")
+        .context("an answer has a head")?;
     let status = head.split(' ').nth(1).context("a status")?.parse()?;
     Ok(Answer {
         status,
@@ -208,7 +213,9 @@ impl Events {
     /// Goes on until the stream is ended from the other side.
     pub(crate) fn until_ended(mut self) -> anyhow::Result<()> {
         let mut rest = Vec::new();
-        self.lines.read_to_end(&mut rest).context("read to the end")?;
+        self.lines
+            .read_to_end(&mut rest)
+            .context("read to the end")?;
         Ok(())
     }
 }

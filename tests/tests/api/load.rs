@@ -34,7 +34,10 @@ const SLOWDOWN_MAX: f64 = 10.0;
 #[test]
 fn hostile_clients_cost_little() -> anyhow::Result<()> {
     let files = u64::try_from(2 * IDLE + 2000)?;
-    if !need::that(need::allow_files(files), "the limit of open files is too low") {
+    if !need::that(
+        need::allow_files(files),
+        "the limit of open files is too low",
+    ) {
         return Ok(());
     }
     let _alone = lock("kill")?;
@@ -47,7 +50,11 @@ fn hostile_clients_cost_little() -> anyhow::Result<()> {
     let mut look = |name: &str| -> anyhow::Result<()> {
         let ms = p99_ms(&doors)?;
         let cost = daemon.usage()?.rss_bytes_max.saturating_sub(base);
-        ensure!(cost <= COST_BYTES_MAX, "{} MiB of memory: {name}", cost >> 20);
+        ensure!(
+            cost <= COST_BYTES_MAX,
+            "{} MiB of memory: {name}",
+            cost >> 20
+        );
         ensure!(
             ms <= alone.max(CALM_MS) * SLOWDOWN_MAX,
             "{ms} ms (p99) beside {name} clients, {alone} ms alone"
@@ -58,7 +65,9 @@ fn hostile_clients_cost_little() -> anyhow::Result<()> {
     };
     for door in &doors {
         deep(door)?;
-        boast(door, "content-length: 1073741824\r\n", |stream| send(stream, b"0123456789abcdef"))?;
+        boast(door, "content-length: 1073741824\r\n", |stream| {
+            send(stream, b"0123456789abcdef")
+        })?;
         boast(door, "transfer-encoding: chunked\r\n", |stream| {
             let chunk = [b"10000\r\n".to_vec(), vec![b'x'; 65536], b"\r\n".to_vec()].concat();
             send(stream, &chunk)
@@ -74,7 +83,10 @@ fn hostile_clients_cost_little() -> anyhow::Result<()> {
     look("deaf")?;
     drop((idle, slow, deaf));
     let complaints = place.world.log_complaints()?;
-    ensure!(complaints.is_empty(), "in the daemon's log: {complaints:#?}");
+    ensure!(
+        complaints.is_empty(),
+        "in the daemon's log: {complaints:#?}"
+    );
     let figures = json!({
         "idle": 2 * IDLE, "slow": 2 * SLOW, "deaf": DEAF,
         "memory_kib_alone": base >> 10, "p99_ms_alone": alone, "beside": figures,
@@ -106,7 +118,10 @@ fn deep(door: &Door) -> anyhow::Result<()> {
     ] {
         let head = own_head(door);
         let answer = door.send("POST", "/api/v1/disks", &head, text.as_bytes())?;
-        ensure!(answer.status == 400 && answer.json["code"] == "invalid", "{answer:?}");
+        ensure!(
+            answer.status == 400 && answer.json["code"] == "invalid",
+            "{answer:?}"
+        );
     }
     Ok(())
 }
@@ -161,7 +176,10 @@ fn long_heads(door: &Door) -> anyhow::Result<()> {
     }
     let path = format!("/api/v1/disks/{}", "x".repeat(20_000));
     let answer = door.ask("GET", &path, &Value::Null)?;
-    ensure!(answer.status == 400 && answer.text.len() < 1000, "{answer:?}");
+    ensure!(
+        answer.status == 400 && answer.text.len() < 1000,
+        "{answer:?}"
+    );
     Ok(())
 }
 

@@ -12,7 +12,10 @@ fn counters_say_what_was_done() -> anyhow::Result<()> {
     let _daemon = place.start()?;
     let door = place.unix();
     let name = "it's \"a\\b\"";
-    door.post("/api/v1/disks", &json!({"name": name, "size_bytes": 1 << 20}))?;
+    door.post(
+        "/api/v1/disks",
+        &json!({"name": name, "size_bytes": 1 << 20}),
+    )?;
     let mut client = Client::connect(&place.world.door(&format!("default:{name}")), 1)?;
     for at in 0..10 {
         client.write(at * 4096, &[7; 4096])?;
@@ -22,13 +25,23 @@ fn counters_say_what_was_done() -> anyhow::Result<()> {
     let statistics = door.get("/api/v1/statistics/disks?filter=writes=10")?;
     ensure!(statistics["total"] == 1, "{statistics}");
     let one = &statistics["items"][0];
-    for (field, value) in [("written_bytes", 40960), ("read_bytes", 8192), ("attached", 1)] {
+    for (field, value) in [
+        ("written_bytes", 40960),
+        ("read_bytes", 8192),
+        ("attached", 1),
+    ] {
         ensure!(one[field] == value, "{field}: {one}");
     }
-    ensure!(one["flushes"].as_u64() >= Some(1) && one["reads"].as_u64() >= Some(1), "{one}");
+    ensure!(
+        one["flushes"].as_u64() >= Some(1) && one["reads"].as_u64() >= Some(1),
+        "{one}"
+    );
     let text = |path: &str| anyhow::Ok(door.ask("GET", path, &Value::Null)?.text);
     let all = text("/metrics")?;
-    ensure!(!all.contains(name) && !all.contains("it's"), "names without being asked for");
+    ensure!(
+        !all.contains(name) && !all.contains("it's"),
+        "names without being asked for"
+    );
     ensure!(!all.contains("default"), "names without being asked for");
     let each = text("/metrics?disks=true")?;
     let line = r#"vpool_disk_writes_total{pool="default",disk="it's \"a\\b\""} 10"#;
@@ -69,7 +82,10 @@ fn check_form(text: &str) -> anyhow::Result<()> {
                 "histogram" => &["_bucket", "_sum", "_count"],
                 _ => &[""],
             };
-            ensure!(rest.is_some_and(|rest| parts.contains(&rest)), "{family}: {line}");
+            ensure!(
+                rest.is_some_and(|rest| parts.contains(&rest)),
+                "{family}: {line}"
+            );
             let value = line.rsplit(' ').next().context("a value")?;
             ensure!(value.parse::<f64>().is_ok(), "{line}");
         }

@@ -25,12 +25,15 @@ fn racing_creates_are_all_listed() -> anyhow::Result<()> {
                 scope.spawn(move || {
                     let disk = n / 2;
                     let body = json!({"name": format!("d{disk}"), "size_bytes": 512 * (disk + 1)});
-                    door.ask("POST", "/api/v1/disks", &body).map(|answer| answer.status)
+                    door.ask("POST", "/api/v1/disks", &body)
+                        .map(|answer| answer.status)
                 })
             })
             .collect();
         let ended = racers.into_iter().map(|racer| racer.join());
-        ended.map(|status| status.expect("no racer panics")).collect()
+        ended
+            .map(|status| status.expect("no racer panics"))
+            .collect()
     });
     let mut won = 0;
     for status in statuses {
@@ -45,7 +48,10 @@ fn racing_creates_are_all_listed() -> anyhow::Result<()> {
     let (mut sum, mut after) = (0, String::new());
     loop {
         let page = door.get(&format!("/api/v1/disks?limit=7&sort=-size_bytes{after}"))?;
-        ensure!(page["total"] == before["total"].as_u64().context("a number")? + RACERS, "{page}");
+        ensure!(
+            page["total"] == before["total"].as_u64().context("a number")? + RACERS,
+            "{page}"
+        );
         for disk in page["items"].as_array().context("items")? {
             let name = disk["name"].as_str().context("a name")?;
             ensure!(names.insert(name.to_owned()), "{name} is there twice");
@@ -64,8 +70,13 @@ fn racing_creates_are_all_listed() -> anyhow::Result<()> {
     assert_eq!(pools["items"][0]["disks"], names.len());
     let metrics = door.ask("GET", "/metrics", &Value::Null)?.text;
     let line = format!("}} {}", names.len());
-    let disks = metrics.lines().find(|line| line.starts_with("vpool_pool_disks{"));
-    assert!(disks.is_some_and(|disks| disks.ends_with(&line)), "{disks:?}");
+    let disks = metrics
+        .lines()
+        .find(|line| line.starts_with("vpool_pool_disks{"));
+    assert!(
+        disks.is_some_and(|disks| disks.ends_with(&line)),
+        "{disks:?}"
+    );
     Ok(())
 }
 

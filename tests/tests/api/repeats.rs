@@ -16,8 +16,13 @@ fn a_repeated_request_is_carried_out_once() -> anyhow::Result<()> {
     // Asked about first: that spends no key.
     ensure!(ask("/api/v1/disks?dry_run=true", &body)?.status == 200);
     let answers: Vec<_> = std::thread::scope(|scope| {
-        let racers: Vec<_> = (0..8).map(|_| scope.spawn(|| ask("/api/v1/disks", &body))).collect();
-        racers.into_iter().map(|racer| racer.join().expect("no panic")).collect()
+        let racers: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| ask("/api/v1/disks", &body)))
+            .collect();
+        racers
+            .into_iter()
+            .map(|racer| racer.join().expect("no panic"))
+            .collect()
     });
     let mut first = None;
     for answer in answers {
@@ -27,12 +32,18 @@ fn a_repeated_request_is_carried_out_once() -> anyhow::Result<()> {
         ensure!(*first == answer.json, "{answer:?}");
     }
     let other = ask("/api/v1/disks", &json!({"name": "b", "size_bytes": 512}))?;
-    ensure!(other.status == 409 && other.json["code"] == "conflict", "{other:?}");
+    ensure!(
+        other.status == 409 && other.json["code"] == "conflict",
+        "{other:?}"
+    );
     daemon.kill()?;
     let _daemon = place.start()?;
     let again = ask("/api/v1/disks", &body)?;
     ensure!(Some(&again.json) == first.as_ref(), "{again:?}");
-    ensure!(again.head.contains("idempotency-replayed: true"), "{again:?}");
+    ensure!(
+        again.head.contains("idempotency-replayed: true"),
+        "{again:?}"
+    );
     let without = door.ask("POST", "/api/v1/disks", &body)?;
     ensure!(without.status == 409, "{without:?}");
     Ok(())

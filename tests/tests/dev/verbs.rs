@@ -174,8 +174,9 @@ fn tasks_events_and_top() -> anyhow::Result<()> {
         "3 task show 999999",
         "3 task watch 999999",
         "3 task cancel 999999",
-        "5 task cancel 1",
     ])?;
+
+    place.check(&[&format!("5 task cancel {id} # has ended")])?;
 
     place.vpool_ok(&["disk", "create", "seen", "--size", "1M"])?;
     let events = place.vpool_ok(&["events", "-o", "json"])?;
