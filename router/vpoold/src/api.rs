@@ -36,7 +36,7 @@ use crate::tasks::Tasks;
 
 pub(crate) use guard::Guard;
 pub(crate) use repeats::{Repeats, TABLE as ANSWERS};
-pub(crate) use server::{Bound, Server, Socket, bind};
+pub(crate) use server::{Server, Socket, bind};
 
 /// The version of the paths and bodies.
 const API_VERSION: u32 = 1;

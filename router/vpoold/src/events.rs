@@ -244,12 +244,12 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_gone_is_a_reset() {
-        let events = events();
-        let begin = events.listen(None).expect("the first").place();
-        events.send(EventKind::DiskCreated, "p:0");
-        for place in [0, begin - 1, begin + 2, u64::MAX] {
-            let mut listener = events.listen(Some(place)).expect("a place");
-            assert_eq!(listener.next().await[0].kind, EventKind::Reset, "{place}");
+        for place in [|_| 0, |begin| begin - 1, |begin| begin + 2, |_: u64| u64::MAX] {
+            let events = events();
+            let begin = events.listen(None).expect("the first").place();
+            events.send(EventKind::DiskCreated, "p:0");
+            let mut listener = events.listen(Some(place(begin))).expect("a place");
+            assert_eq!(listener.next().await[0].kind, EventKind::Reset);
             events.send(EventKind::DiskCreated, "p:1");
             assert_eq!(listener.next().await[0].object, "p:1");
         }

@@ -219,8 +219,8 @@ impl Tasks {
     async fn write_down(&self, task: &Task) -> std::io::Result<()> {
         let forgotten: Vec<u64> = {
             let mut all = self.all.lock();
-            // The one to be written may not be in the list yet.
-            let over = (all.len() + 1).saturating_sub(TASKS_MAX);
+            let new = usize::from(!all.contains_key(&task.id));
+            let over = (all.len() + new).saturating_sub(TASKS_MAX);
             let ended = all.iter().filter(|(_, kept)| kept.has_ended());
             let oldest: Vec<u64> = ended.map(|(id, _)| *id).take(over).collect();
             for id in &oldest {

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use serde_json::Value;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use vpool_api::{DryRun, Event, Problem};

@@ -26,7 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
-pub(crate) use tcp::{Bound, bind};
+pub(crate) use tcp::bind;
 pub(crate) use unix::Socket;
 
 /// Connections that have sent nothing yet; more wait.

@@ -33,9 +33,9 @@ fn routes(dir: &tempfile::TempDir) -> Router {
     let store = Arc::new(store.expect("a new store"));
     let repeats = Repeats::open(store, Host::real()).expect("it is empty");
     let v1 = Router::new()
-        .route("/v1/disks/{disk}", get(disk))
-        .route("/v1/pools", get(pool))
-        .route("/v1/make", post(body));
+        .route("/disks/{disk}", get(disk))
+        .route("/pools", get(pool))
+        .route("/make", post(body));
     with_rules(Router::new().nest("/v1", v1), Arc::new(repeats))
 }
 
