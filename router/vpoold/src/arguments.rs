@@ -95,13 +95,19 @@ impl FromStr for Tcp {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Tcp, String> {
-        loopback(text, "NBD over TCP is not encrypted and asks nobody who they are")
+        loopback(
+            text,
+            "NBD over TCP is not encrypted and asks nobody who they are",
+        )
     }
 }
 
 /// The same for the API.
 fn api_tcp(text: &str) -> Result<Tcp, String> {
-    loopback(text, "the API over TCP is not encrypted: its token could be read on the way")
+    loopback(
+        text,
+        "the API over TCP is not encrypted: its token could be read on the way",
+    )
 }
 
 fn loopback(text: &str, why: &str) -> Result<Tcp, String> {
@@ -207,7 +213,10 @@ mod tests {
         );
         let run = settings("vpoold run --data-dir d").expect("as documented");
         assert_eq!((run.nbd_tcp, run.demo), (None, false));
-        assert_eq!(run.api_tcp, Some("127.0.0.1:7480".parse().expect("an address")));
+        assert_eq!(
+            run.api_tcp,
+            Some("127.0.0.1:7480".parse().expect("an address"))
+        );
     }
 
     #[test]

@@ -28,8 +28,8 @@ use vpool_metadata::{Location, PoolEntry};
 use vpool_object::{Error as StoreError, ErrorKind as StoreKind};
 
 use crate::activity::Activity;
-pub(crate) use statistics::PoolFigures;
 use crate::stores::{Purpose, Store};
+pub(crate) use statistics::PoolFigures;
 
 /// Between two attempts to open pools that could not be opened.
 const REOPEN_PAUSE: Duration = Duration::from_secs(15);

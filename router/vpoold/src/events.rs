@@ -245,7 +245,12 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_gone_is_a_reset() {
-        for place in [|_| 0, |begin| begin - 1, |begin| begin + 2, |_: u64| u64::MAX] {
+        for place in [
+            |_| 0,
+            |begin| begin - 1,
+            |begin| begin + 2,
+            |_: u64| u64::MAX,
+        ] {
             let events = events();
             let begin = events.listen(None).expect("the first").place();
             events.send(EventKind::DiskCreated, "p:0");

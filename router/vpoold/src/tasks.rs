@@ -236,7 +236,9 @@ impl Tasks {
     /// All tasks.
     pub(crate) fn all(&self) -> Vec<Task> {
         let all = self.all.lock();
-        all.values().map(|kept| kept.task.borrow().clone()).collect()
+        all.values()
+            .map(|kept| kept.task.borrow().clone())
+            .collect()
     }
 
     /// One task.

@@ -108,7 +108,12 @@ mod tests {
             assert!(!token.is(&text) && !token.is("") && !token.is(&text[1..64]));
             assert!(!format!("{token:?}").contains(&text[..8]));
         }
-        for bad in ["", "short", &"x".repeat(2000), &format!("{} {}", "x".repeat(32), "y")] {
+        for bad in [
+            "",
+            "short",
+            &"x".repeat(2000),
+            &format!("{} {}", "x".repeat(32), "y"),
+        ] {
             fs::write(&path, bad).expect("it is writable");
             let error = Token::read_or_create(&data_dir, &host).expect_err(bad);
             assert!(format!("{error:#}").contains(NAME), "{error:#}");

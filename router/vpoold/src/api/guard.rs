@@ -52,7 +52,10 @@ impl Guard {
         let authority = request.uri().authority().map(ToString::to_string);
         let named = authority.as_deref().unwrap_or(host);
         if !self.is_ours(host) || !self.is_ours(named) {
-            return Err(denied("the request's Host is not this daemon", &self.host_hint()));
+            return Err(denied(
+                "the request's Host is not this daemon",
+                &self.host_hint(),
+            ));
         }
         if let Some(origin) = only(headers, &ORIGIN)? {
             let host = origin.strip_prefix("http://").unwrap_or_default();
@@ -79,7 +82,9 @@ impl Guard {
     }
 
     fn is_ours(&self, host: &str) -> bool {
-        self.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host))
+        self.hosts
+            .iter()
+            .any(|ours| ours.eq_ignore_ascii_case(host))
     }
 
     fn host_hint(&self) -> String {
@@ -177,7 +182,10 @@ mod tests {
         ] {
             assert!(!passes(path, headers), "{headers:?}");
         }
-        assert!(!passes("http://evil.example:7480/api/v1/version", &[host, good]));
+        assert!(!passes(
+            "http://evil.example:7480/api/v1/version",
+            &[host, good]
+        ));
         assert!(passes("/healthz", &[host]));
         assert!(!passes("/healthz", &[("host", "evil.example")]));
         assert!(!passes("/metrics", &[host]));

@@ -94,7 +94,9 @@ impl<T: Row> Listing<T> {
             None => &T::KEYS[0],
             Some(sort) => find::<T>(sort.strip_prefix('-').unwrap_or(sort))?,
         };
-        let after = query.one("after")?.map(|text| cursor(&text, key, descending));
+        let after = query
+            .one("after")?
+            .map(|text| cursor(&text, key, descending));
         let filters = query.many("filter");
         let fields = query.one("fields")?;
         Ok(Listing {
@@ -212,15 +214,21 @@ fn cell_of<T>(key: &Key<T>, value: &str) -> Result<Cell, Problem> {
 fn find<T: Row>(name: &str) -> Result<&'static Key<T>, Problem> {
     T::KEYS.iter().find(|key| key.name == name).ok_or_else(|| {
         let known: Vec<&str> = T::KEYS.iter().map(|key| key.name).collect();
-        invalid(format!("the list has no order and no filter by {}", shown(name)))
-            .with_hint(format!("known are: {}", known.join(", ")))
+        invalid(format!(
+            "the list has no order and no filter by {}",
+            shown(name)
+        ))
+        .with_hint(format!("known are: {}", known.join(", ")))
     })
 }
 
 /// The fields that items shall carry.
 fn choose<T: Row>(text: &str) -> Result<Vec<String>, Problem> {
     let fields: Vec<String> = text.split(',').map(str::to_owned).collect();
-    match fields.iter().find(|name| !T::FIELDS.contains(&name.as_str())) {
+    match fields
+        .iter()
+        .find(|name| !T::FIELDS.contains(&name.as_str()))
+    {
         None => Ok(fields),
         Some(name) => Err(invalid(format!("items have no field {}", shown(name)))
             .with_hint(format!("known are: {}", T::FIELDS.join(", ")))),

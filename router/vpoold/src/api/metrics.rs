@@ -5,6 +5,7 @@
 //! Units are base units. Labels hold ids and words of ours, never what users wrote; with `disks=true` there
 //! are series of each disk too, and those name pools and disks: they may be many.
 
+mod caches;
 mod text;
 
 use std::sync::Arc;
@@ -18,10 +19,11 @@ use vpool_object::metrics::{
     ERROR_KINDS, LATENCY_BUCKETS, MetricsSnapshot, OperationMetrics, latency_bound,
 };
 
+use super::State;
 use super::query::Query;
 use super::request::Failed;
-use super::State;
 use crate::daemon::PoolFigures;
+use caches::of_caches;
 use text::{Kind, Text};
 
 /// The form of the text.
@@ -54,12 +56,24 @@ pub(in crate::api) async fn metrics(
 }
 
 fn of_daemon(text: &mut Text, api: &State) {
-    text.family("build_info", Kind::Gauge, "Always 1; the version of the daemon");
+    text.family(
+        "build_info",
+        Kind::Gauge,
+        "Always 1; the version of the daemon",
+    );
     text.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-    text.family("start_time_seconds", Kind::Gauge, "When it was started, since 1970");
+    text.family(
+        "start_time_seconds",
+        Kind::Gauge,
+        "When it was started, since 1970",
+    );
     text.sample(&[], api.started_ms as f64 / 1e3);
     let Health { status, reasons } = api.daemon.health();
-    text.family("healthy", Kind::Gauge, "1 if nothing is wrong, as /healthz says");
+    text.family(
+        "healthy",
+        Kind::Gauge,
+        "1 if nothing is wrong, as /healthz says",
+    );
     text.sample(&[], u8::from(status == HealthStatus::Ok));
     text.family("health_reasons", Kind::Gauge, "Things that are wrong now");
     text.sample(&[], reasons.len());
@@ -88,38 +102,82 @@ fn each(
 }
 
 fn of_pools(text: &mut Text, pools: &[PoolFigures]) {
-    each(text, pools, "pool_disks", Kind::Gauge, "Disks of an open pool", |one| {
-        one.pool.disks as u64
-    });
-    each(text, pools, "journal_healthy", Kind::Gauge, "1 if the journal takes writes", |one| {
-        u64::from(one.pool.error.is_none())
-    });
-    each(text, pools, "journal_used_bytes", Kind::Gauge, "Bytes of the journal in use", |one| {
-        one.pool.journal_used_bytes
-    });
-    each(text, pools, "journal_max_bytes", Kind::Gauge, "Bytes that it may use", |one| {
-        one.pool.journal_max_bytes
-    });
+    each(
+        text,
+        pools,
+        "pool_disks",
+        Kind::Gauge,
+        "Disks of an open pool",
+        |one| one.pool.disks as u64,
+    );
+    each(
+        text,
+        pools,
+        "journal_healthy",
+        Kind::Gauge,
+        "1 if the journal takes writes",
+        |one| u64::from(one.pool.error.is_none()),
+    );
+    each(
+        text,
+        pools,
+        "journal_used_bytes",
+        Kind::Gauge,
+        "Bytes of the journal in use",
+        |one| one.pool.journal_used_bytes,
+    );
+    each(
+        text,
+        pools,
+        "journal_max_bytes",
+        Kind::Gauge,
+        "Bytes that it may use",
+        |one| one.pool.journal_max_bytes,
+    );
     let help = "Bytes acknowledged that are not in the store yet";
-    each(text, pools, "unshipped_bytes", Kind::Gauge, help, |one| one.pool.unshipped_bytes);
+    each(text, pools, "unshipped_bytes", Kind::Gauge, help, |one| {
+        one.pool.unshipped_bytes
+    });
 }
 
 fn of_clients(text: &mut Text, pools: &[PoolFigures]) {
     let counter = Kind::Counter;
-    each(text, pools, "read_bytes_total", counter, "Bytes that clients read", |one| {
-        one.counts.read_bytes
-    });
-    each(text, pools, "written_bytes_total", counter, "Bytes that clients wrote", |one| {
-        one.counts.written_bytes
-    });
-    each(text, pools, "discards_total", counter, "Trims and writes of zeroes", |one| {
-        one.counts.discards
-    });
-    each(text, pools, "failures_total", counter, "Requests of clients that failed", |one| {
-        one.counts.errors
-    });
+    each(
+        text,
+        pools,
+        "read_bytes_total",
+        counter,
+        "Bytes that clients read",
+        |one| one.counts.read_bytes,
+    );
+    each(
+        text,
+        pools,
+        "written_bytes_total",
+        counter,
+        "Bytes that clients wrote",
+        |one| one.counts.written_bytes,
+    );
+    each(
+        text,
+        pools,
+        "discards_total",
+        counter,
+        "Trims and writes of zeroes",
+        |one| one.counts.discards,
+    );
+    each(
+        text,
+        pools,
+        "failures_total",
+        counter,
+        "Requests of clients that failed",
+        |one| one.counts.errors,
+    );
     let help = "Reads answered from memory, without waiting";
-    each(text, pools, "memory_reads_total", counter, help, |one| one.counts.hits);
+    each(text, pools, "memory_reads_total", counter, help, |one| {
+        one.counts.hits
+    });
     let help = "How long requests of clients took";
     text.family("request_duration_seconds", Kind::Histogram, help);
     for pool in pools {
@@ -148,7 +206,11 @@ fn of_stores(text: &mut Text, pools: &[PoolFigures]) {
         .iter()
         .filter_map(|one| Some((one.pool.entry.id.to_string(), one.store.as_ref()?)))
         .collect();
-    text.family("store_up", Kind::Gauge, "1 if requests reach the store of a pool");
+    text.family(
+        "store_up",
+        Kind::Gauge,
+        "1 if requests reach the store of a pool",
+    );
     for (id, (_, up, _)) in &stores {
         text.sample(&[("pool", id)], u8::from(*up));
     }
@@ -168,25 +230,45 @@ fn of_stores(text: &mut Text, pools: &[PoolFigures]) {
             }
         };
     let counter = Kind::Counter;
-    of_operations("store_requests_total", counter, "Requests to the store", |one| {
-        one.requests
-    });
-    of_operations("store_requests_in_flight", Kind::Gauge, "Of these, not ended", |one| {
-        one.in_flight
-    });
-    of_operations("store_sent_bytes_total", counter, "Bytes of objects sent", |one| {
-        one.sent_bytes
-    });
-    of_operations("store_received_bytes_total", counter, "Bytes of objects received", |one| {
-        one.received_bytes
-    });
-    text.family("store_failures_total", counter, "Requests that failed, by kind");
+    of_operations(
+        "store_requests_total",
+        counter,
+        "Requests to the store",
+        |one| one.requests,
+    );
+    of_operations(
+        "store_requests_in_flight",
+        Kind::Gauge,
+        "Of these, not ended",
+        |one| one.in_flight,
+    );
+    of_operations(
+        "store_sent_bytes_total",
+        counter,
+        "Bytes of objects sent",
+        |one| one.sent_bytes,
+    );
+    of_operations(
+        "store_received_bytes_total",
+        counter,
+        "Bytes of objects received",
+        |one| one.received_bytes,
+    );
+    text.family(
+        "store_failures_total",
+        counter,
+        "Requests that failed, by kind",
+    );
     for (id, (metrics, _, _)) in &stores {
         for one in &metrics.operations {
             for kind in ERROR_KINDS {
                 let name = format!("{kind:?}").to_ascii_lowercase();
                 let operation = one.operation.name();
-                let labels = [("pool", id.as_str()), ("operation", operation), ("kind", &name)];
+                let labels = [
+                    ("pool", id.as_str()),
+                    ("operation", operation),
+                    ("kind", &name),
+                ];
                 text.sample(&labels, one.errors_of(kind));
             }
         }
@@ -205,38 +287,6 @@ fn of_stores(text: &mut Text, pools: &[PoolFigures]) {
     }
 }
 
-fn of_caches(text: &mut Text, pools: &[PoolFigures]) {
-    let counter = Kind::Counter;
-    let help = "Chunks found in memory";
-    each(text, pools, "cache_memory_hits_total", counter, help, |one| {
-        one.pool.cache.memory_hits
-    });
-    let help = "Chunks found on the SSD";
-    each(text, pools, "cache_ssd_hits_total", counter, help, |one| one.pool.cache.ssd_hits);
-    let help = "Chunks found in no cache";
-    each(text, pools, "cache_misses_total", counter, help, |one| one.pool.cache.misses);
-    let help = "Chunks written to the SSD";
-    each(text, pools, "cache_inserted_total", counter, help, |one| one.pool.cache.inserted);
-    let help = "Chunks that were there under another address";
-    each(text, pools, "cache_deduplicated_total", counter, help, |one| {
-        one.pool.cache.deduplicated
-    });
-    let help = "Chunks that found no place in the queue";
-    each(text, pools, "cache_dropped_total", counter, help, |one| one.pool.cache.dropped);
-    let help = "Chunks on the SSD that did not verify";
-    each(text, pools, "cache_corrupt_total", counter, help, |one| one.pool.cache.corrupt);
-    let help = "Reads and writes of the SSD that failed";
-    each(text, pools, "cache_errors_total", counter, help, |one| {
-        one.pool.cache.read_errors + one.pool.cache.write_errors
-    });
-    let help = "Bytes of chunks in memory";
-    each(text, pools, "cache_memory_bytes", Kind::Gauge, help, |one| {
-        one.pool.cache.memory_bytes as u64
-    });
-    let help = "Bytes of chunks on the SSD";
-    each(text, pools, "cache_ssd_bytes", Kind::Gauge, help, |one| one.pool.cache.ssd_bytes);
-}
-
 fn of_disks(text: &mut Text, pools: &[PoolFigures], disks: &[DiskStatistics]) {
     text.family("pool_info", Kind::Gauge, "Always 1; the name of a pool");
     for pool in pools {
@@ -251,16 +301,57 @@ fn of_disks(text: &mut Text, pools: &[PoolFigures], disks: &[DiskStatistics]) {
         }
     };
     let counter = Kind::Counter;
-    each("disk_attached", Kind::Gauge, "Clients that are attached", |one| one.attached);
-    each("disk_reads_total", counter, "Reads that were answered", |one| one.reads);
-    each("disk_writes_total", counter, "Writes that were acknowledged", |one| one.writes);
-    each("disk_flushes_total", counter, "Flushes that were answered", |one| one.flushes);
-    each("disk_discards_total", counter, "Trims and writes of zeroes", |one| one.discards);
-    each("disk_failures_total", counter, "Requests that failed", |one| one.errors);
-    each("disk_read_bytes_total", counter, "Bytes read", |one| one.read_bytes);
-    each("disk_written_bytes_total", counter, "Bytes written", |one| one.written_bytes);
+    each(
+        "disk_attached",
+        Kind::Gauge,
+        "Clients that are attached",
+        |one| one.attached,
+    );
+    each(
+        "disk_reads_total",
+        counter,
+        "Reads that were answered",
+        |one| one.reads,
+    );
+    each(
+        "disk_writes_total",
+        counter,
+        "Writes that were acknowledged",
+        |one| one.writes,
+    );
+    each(
+        "disk_flushes_total",
+        counter,
+        "Flushes that were answered",
+        |one| one.flushes,
+    );
+    each(
+        "disk_discards_total",
+        counter,
+        "Trims and writes of zeroes",
+        |one| one.discards,
+    );
+    each(
+        "disk_failures_total",
+        counter,
+        "Requests that failed",
+        |one| one.errors,
+    );
+    each("disk_read_bytes_total", counter, "Bytes read", |one| {
+        one.read_bytes
+    });
+    each(
+        "disk_written_bytes_total",
+        counter,
+        "Bytes written",
+        |one| one.written_bytes,
+    );
     let help = "Reads answered from memory, without waiting";
-    each("disk_memory_reads_total", counter, help, |one| one.cache_hits);
+    each("disk_memory_reads_total", counter, help, |one| {
+        one.cache_hits
+    });
     let help = "Bytes acknowledged that are not in the store yet";
-    each("disk_unshipped_bytes", Kind::Gauge, help, |one| one.backlog_bytes);
+    each("disk_unshipped_bytes", Kind::Gauge, help, |one| {
+        one.backlog_bytes
+    });
 }

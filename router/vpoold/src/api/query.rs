@@ -53,11 +53,10 @@ impl Query {
         match self.one(name)?.as_deref() {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
-            Some(other) => Err(
-                invalid(format!("{name}={} is not possible", shown(other))).with_hint(format!(
+            Some(other) => Err(invalid(format!("{name}={} is not possible", shown(other)))
+                .with_hint(format!(
                     "write {name}=true or {name}=false, or leave it out"
-                )),
-            ),
+                ))),
         }
     }
 

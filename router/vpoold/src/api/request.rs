@@ -168,8 +168,10 @@ fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| {
         // The text may quote what was sent.
         let why: String = error.to_string().chars().take(300).collect();
-        invalid(format!("the request's body is not what it should be: {why}"))
-            .with_hint("GET /api/v1/openapi.json says what it should be")
+        invalid(format!(
+            "the request's body is not what it should be: {why}"
+        ))
+        .with_hint("GET /api/v1/openapi.json says what it should be")
     })
 }
 

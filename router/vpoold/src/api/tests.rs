@@ -149,7 +149,10 @@ async fn bodies_are_read_strictly_and_within_bounds() {
         ("application/json", StatusCode::OK),
         ("Application/JSON; charset=utf-8", StatusCode::OK),
         ("text/plain", StatusCode::UNSUPPORTED_MEDIA_TYPE),
-        ("application/x-www-form-urlencoded", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        (
+            "application/x-www-form-urlencoded",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ),
         ("", StatusCode::UNSUPPORTED_MEDIA_TYPE),
     ] {
         let request = Request::post("/v1/make").header("content-type", kind);

@@ -26,12 +26,18 @@ impl Daemon {
         found.extend(failed.iter().take(DISKS_MAX).map(|disk| {
             let object = format!("disk {}:{}", disk.pool, disk.name);
             let detail = format!("`vpool disk show {}:{}` says why", disk.pool, disk.name);
-            (HealthStatus::Degraded, reason("disk_failed", object, detail))
+            (
+                HealthStatus::Degraded,
+                reason("disk_failed", object, detail),
+            )
         }));
         if failed.len() > DISKS_MAX {
             let object = format!("{} more disks", failed.len() - DISKS_MAX);
             let detail = "`vpool disk list` shows them".to_owned();
-            found.push((HealthStatus::Degraded, reason("disk_failed", object, detail)));
+            found.push((
+                HealthStatus::Degraded,
+                reason("disk_failed", object, detail),
+            ));
         }
         let status = found.iter().map(|(status, _)| *status).max();
         Health {
@@ -95,11 +101,41 @@ mod tests {
     fn troubles() {
         assert!(of_pool(&pool(Some("up"), None, None)).is_none());
         for (state, trouble, error, status, code) in [
-            (Some("up"), None, Some("EIO"), HealthStatus::Failing, "journal_failed"),
-            (Some("down"), Some("x"), Some("EIO"), HealthStatus::Failing, "journal_failed"),
-            (None, None, Some("not mounted"), HealthStatus::Degraded, "pool_closed"),
-            (Some("down"), Some("x"), None, HealthStatus::Degraded, "store_down"),
-            (Some("up"), Some("x"), None, HealthStatus::Degraded, "store_trouble"),
+            (
+                Some("up"),
+                None,
+                Some("EIO"),
+                HealthStatus::Failing,
+                "journal_failed",
+            ),
+            (
+                Some("down"),
+                Some("x"),
+                Some("EIO"),
+                HealthStatus::Failing,
+                "journal_failed",
+            ),
+            (
+                None,
+                None,
+                Some("not mounted"),
+                HealthStatus::Degraded,
+                "pool_closed",
+            ),
+            (
+                Some("down"),
+                Some("x"),
+                None,
+                HealthStatus::Degraded,
+                "store_down",
+            ),
+            (
+                Some("up"),
+                Some("x"),
+                None,
+                HealthStatus::Degraded,
+                "store_trouble",
+            ),
         ] {
             let (found, reason) = of_pool(&pool(state, trouble, error)).expect("a trouble");
             assert_eq!((found, reason.code.as_str()), (status, code));

@@ -54,7 +54,11 @@ impl Daemon {
             return Err(Problem::new(Code::NotFound, detail).with_hint("check bucket and prefix"));
         }
         let object = name.map_or("the pool there".to_owned(), |name| format!("pool {name}"));
-        let plan = DryRun::one("adopt", object, "with all its disks; a new claim is written");
+        let plan = DryRun::one(
+            "adopt",
+            object,
+            "with all its disks; a new claim is written",
+        );
         Ok(plan.with_note(
             "whether the key opens it, and whether it was in use lately, is checked when it is \
              adopted",

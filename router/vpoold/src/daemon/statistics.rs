@@ -49,8 +49,11 @@ impl Daemon {
         let stores = self.stores.lock();
         let figures = |pool: PoolStatus| {
             let id = pool.entry.id;
+            // Sums have all their buckets, also before the first client comes.
+            let mut sum = Counts::default();
+            sum.add(&counts.remove(&id).unwrap_or_default());
             PoolFigures {
-                counts: counts.remove(&id).unwrap_or_default(),
+                counts: sum,
                 store: stores.get(&id).map(crate::stores::Store::figures),
                 pool,
             }

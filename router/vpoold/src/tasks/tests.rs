@@ -63,7 +63,10 @@ async fn tasks_end_in_every_way_and_are_kept() {
         Ok(())
     });
     let bug = ended(&tasks, bug.await.expect("it begins").id).await;
-    assert_eq!(bug.problem.map(|problem| problem.code), Some(Code::Internal));
+    assert_eq!(
+        bug.problem.map(|problem| problem.code),
+        Some(Code::Internal)
+    );
 
     let forever = |never: Arc<Notify>| async move {
         never.notified().await;
@@ -110,7 +113,10 @@ async fn an_end_in_order_tells_who_waits() {
     });
     tasks.close().await;
     let task = waiter.await.expect("it has ended");
-    assert_eq!(task.problem.map(|problem| problem.code), Some(Code::Interrupted));
+    assert_eq!(
+        task.problem.map(|problem| problem.code),
+        Some(Code::Interrupted)
+    );
 }
 
 #[tokio::test]

@@ -50,7 +50,10 @@ pub(in crate::api) async fn create(
     }
     let disk = to_the_end(&api, async move {
         let disk = daemon.create_disk(&request).await?;
-        events.send(EventKind::DiskCreated, format!("{}:{}", disk.pool, disk.name));
+        events.send(
+            EventKind::DiskCreated,
+            format!("{}:{}", disk.pool, disk.name),
+        );
         Ok(disk)
     });
     Ok(Changed::Done(disk.await?))
@@ -73,7 +76,10 @@ pub(in crate::api) async fn delete(
         // Its whole name is not to be found out afterwards.
         let found = daemon.disk(&disk)?;
         daemon.delete_disk(&disk).await?;
-        events.send(EventKind::DiskDeleted, format!("{}:{}", found.pool, found.name));
+        events.send(
+            EventKind::DiskDeleted,
+            format!("{}:{}", found.pool, found.name),
+        );
         Ok(())
     })
     .await?;
@@ -92,7 +98,9 @@ pub(in crate::api) async fn sync(
     if dry {
         return Ok(Changed::Planned(api.daemon.plan_sync(&what)?));
     }
-    Ok(Changed::Begun(api.daemon.begin_sync(&api.tasks, what).await?))
+    Ok(Changed::Begun(
+        api.daemon.begin_sync(&api.tasks, what).await?,
+    ))
 }
 
 /// Go on with a disk whose journal is damaged
@@ -111,7 +119,10 @@ pub(in crate::api) async fn repair(
     }
     let repaired = to_the_end(&api, async move {
         let disk = daemon.repair_disk(&disk, accept_loss).await?;
-        events.send(EventKind::DiskChanged, format!("{}:{}", disk.pool, disk.name));
+        events.send(
+            EventKind::DiskChanged,
+            format!("{}:{}", disk.pool, disk.name),
+        );
         Ok(disk)
     });
     Ok(Changed::Done(repaired.await?))

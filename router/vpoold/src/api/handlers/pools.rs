@@ -40,7 +40,9 @@ pub(in crate::api) async fn create(
     let location = from_api(location)?;
     let (daemon, events) = (api.daemon.clone(), api.events.clone());
     if dry {
-        return Ok(Changed::Planned(daemon.plan_create_pool(&name, &location).await?));
+        return Ok(Changed::Planned(
+            daemon.plan_create_pool(&name, &location).await?,
+        ));
     }
     let pool = to_the_end(&api, async move {
         daemon.create_pool(&name, location).await?;
@@ -62,7 +64,9 @@ pub(in crate::api) async fn sync(
     if dry {
         return Ok(Changed::Planned(api.daemon.plan_sync(&what)?));
     }
-    Ok(Changed::Begun(api.daemon.begin_sync(&api.tasks, what).await?))
+    Ok(Changed::Begun(
+        api.daemon.begin_sync(&api.tasks, what).await?,
+    ))
 }
 
 /// Try the store of a pool out

@@ -69,7 +69,9 @@ fn last_seen(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
             // One beyond all numbers was never sent either.
             Ok(Some(text.parse().unwrap_or(u64::MAX)))
         }
-        _ => Err(invalid("Last-Event-ID is not the number of an event".to_owned())
-            .with_hint("send the id: of the last event that was seen, or leave it out")),
+        _ => Err(
+            invalid("Last-Event-ID is not the number of an event".to_owned())
+                .with_hint("send the id: of the last event that was seen, or leave it out"),
+        ),
     }
 }

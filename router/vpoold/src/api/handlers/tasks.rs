@@ -48,7 +48,11 @@ pub(in crate::api) async fn cancel(
     let id = id.number()?;
     if dry {
         api.tasks.check_cancellable(id)?;
-        let plan = DryRun::one("cancel", format!("task {id}"), "what it has done stays done");
+        let plan = DryRun::one(
+            "cancel",
+            format!("task {id}"),
+            "what it has done stays done",
+        );
         return Ok(Changed::Planned(plan));
     }
     Ok(Changed::Done(api.tasks.cancel(id).await?))

@@ -32,14 +32,19 @@ fn made() -> Value {
 fn complete(path: &str, method: &str, operation: &mut Value) {
     let mut more = Vec::new();
     for part in path.split('/') {
-        if let Some(name) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+        if let Some(name) = part
+            .strip_prefix('{')
+            .and_then(|part| part.strip_suffix('}'))
+        {
             more.push(json!({"name": name, "in": "path", "required": true,
                 "schema": {"type": if name == "id" { "integer" } else { "string" }}}));
         }
     }
     if method != "get" {
-        more.push(json!({"name": "dry_run", "in": "query", "schema": {"type": "boolean"},
-            "description": "Check and say what would change (200, DryRun), and do nothing"}));
+        more.push(
+            json!({"name": "dry_run", "in": "query", "schema": {"type": "boolean"},
+            "description": "Check and say what would change (200, DryRun), and do nothing"}),
+        );
         more.push(json!({"name": "Idempotency-Key", "in": "header",
             "schema": {"type": "string", "minLength": 1, "maxLength": KEY_CHARS_MAX,
                 "pattern": "^[ -~]+$"},
@@ -55,14 +60,24 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         _ => Vec::new(),
     };
     more.extend(list);
-    if let Some(parameters) = operation["parameters"].as_array_mut() {
-        parameters.extend(more);
-    } else if !more.is_empty() {
-        operation["parameters"] = Value::Array(more);
+    let own = operation.get_mut("parameters").map(Value::take);
+    if let Some(Value::Array(own)) = own {
+        more.splice(0..0, own);
     }
+    operation["parameters"] = Value::Array(more);
+    // The functions' names are not told apart.
+    operation["operationId"] = Value::String(id(path, method));
     operation["responses"]["default"] = json!({"description": "It failed",
         "content": {"application/problem+json":
             {"schema": {"$ref": "#/components/schemas/Problem"}}}});
+}
+
+/// `get_disks_disk_connection`.
+fn id(path: &str, method: &str) -> String {
+    let parts = path.strip_prefix(BASE).unwrap_or(path).split('/');
+    let words = parts.map(|part| part.trim_matches(['{', '}']).replace('.', "_"));
+    let words: Vec<String> = words.filter(|word| !word.is_empty()).collect();
+    format!("{method}_{}", words.join("_"))
 }
 
 /// A dry run is an answer too.
@@ -91,9 +106,7 @@ fn list<T: Row>() -> Vec<Value> {
         .collect();
     let fields = T::FIELDS.join(", ");
     let text = json!({"type": "string"});
-    let parameter = |name: &str, schema: Value, description: String| {
-        json!({"name": name, "in": "query", "schema": schema, "description": description})
-    };
+    let parameter = |name: &str, schema: Value, description: String| json!({"name": name, "in": "query", "schema": schema, "description": description});
     vec![
         parameter(
             "limit",
@@ -101,7 +114,11 @@ fn list<T: Row>() -> Vec<Value> {
                 "default": PAGE_ITEMS}),
             "Items of a page".to_owned(),
         ),
-        parameter("after", text.clone(), "`next` of the page before".to_owned()),
+        parameter(
+            "after",
+            text.clone(),
+            "`next` of the page before".to_owned(),
+        ),
         parameter(
             "sort",
             json!({"type": "string", "enum": orders, "default": keys[0]}),

@@ -53,7 +53,9 @@ impl World {
         let response = self.routes.clone().oneshot(request).await;
         let response = response.expect("infallible");
         let status = response.status().as_u16();
-        let body = to_bytes(response.into_body(), 1 << 20).await.expect("short");
+        let body = to_bytes(response.into_body(), 1 << 20)
+            .await
+            .expect("short");
         (status, String::from_utf8_lossy(&body).into_owned())
     }
 

@@ -127,7 +127,14 @@ mod tests {
     #[test]
     fn the_group_is_found_by_its_name() {
         assert_eq!(group("root:x:0:\nvpool:x:996:ann\n"), Some(996));
-        for text in ["", "vpools:x:1:", "x:vpool:1:", "vpool", "vpool:x", "vpool:x:no:"] {
+        for text in [
+            "",
+            "vpools:x:1:",
+            "x:vpool:1:",
+            "vpool",
+            "vpool:x",
+            "vpool:x:no:",
+        ] {
             assert_eq!(group(text), None, "{text}");
         }
     }
