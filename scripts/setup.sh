@@ -37,6 +37,12 @@ if [ "$what" != build ] && ! command -v radosgw >/dev/null; then
     fi
 fi
 
+if [ "$what" != build ] &&
+    ! bash "$(dirname "$0")/../tests/stores/install-swift.sh" "${CARGO_TARGET_DIR:-$(dirname "$0")/../target}/swift"; then
+    echo "missing: OpenStack Swift (above); its tests are skipped" >&2
+    [ "${CI:-}" != true ] || exit 1
+fi
+
 if [ ${#missing[@]} -gt 0 ]; then
     mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
     if [ "$(id -u)" != 0 ]; then

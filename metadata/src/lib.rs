@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use async_trait::async_trait;
+use vpool_format::bucket::DiskSettings;
 use vpool_format::{Base, DiskId, Epoch, Generation, GridId, PoolId, SealedEnd, StreamUid};
 
 /// Why a command was refused.
@@ -57,6 +58,45 @@ pub enum Location {
         /// Bucket in the path (`true`) or in the host name.
         path_style: bool,
     },
+    /// A container and prefix of a Swift store.
+    Swift {
+        /// How a token is asked for.
+        auth: SwiftAuth,
+        /// The auth service, up to its version.
+        auth_url: String,
+        /// The container.
+        container: String,
+        /// What all names start with; may be empty.
+        prefix: String,
+        /// The region of the catalog's entry, where one is chosen.
+        region: Option<String>,
+        /// Which of its URLs.
+        interface: SwiftInterface,
+        /// The file that holds the credentials.
+        credentials_file: String,
+        /// A file of CA certificates to trust, instead of the system's.
+        ca_file: Option<String>,
+    },
+}
+
+/// How a Swift store's token is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SwiftAuth {
+    /// User and key in header fields.
+    V1,
+    /// Keystone.
+    V3,
+}
+
+/// Which of a catalog's URLs of a Swift store is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SwiftInterface {
+    /// The one for everybody.
+    Public,
+    /// The one within the provider's network.
+    Internal,
+    /// The one for administrators.
+    Admin,
 }
 
 /// A pool as the metadata knows it.
@@ -83,12 +123,16 @@ pub struct DiskEntry {
     pub pool: PoolId,
     /// Its name, unique in the pool.
     pub name: String,
-    /// Its size in bytes when its descriptor was last written.
+    /// Its size in bytes.
     pub size: u64,
     /// The disk's data key, wrapped by the pool key; `None` for a clear disk.
     pub wrapped_key: Option<Vec<u8>>,
-    /// The number of the newest descriptor in the bucket.
+    /// The number of the newest descriptor; 0 = none yet.
     pub descriptor: u64,
+    /// Whether that descriptor, which says what is here, is known to be in the bucket.
+    pub described: bool,
+    /// What was set since the disk was made.
+    pub settings: DiskSettings,
     /// When it was made, in ms since 1970.
     pub created_ms: u64,
     /// It is being deleted: its tombstone is, or is about to be, in the bucket.
@@ -160,6 +204,9 @@ pub trait Metadata: Send + Sync + fmt::Debug {
 
     /// Replaces a disk's entry (same id; a changed name must be free).
     async fn update_disk(&self, disk: DiskEntry) -> Result<()>;
+
+    /// Removes a pool without disks; absent is fine. [`Error::Conflict`] while it has any.
+    async fn delete_pool(&self, pool: PoolId) -> Result<()>;
 
     /// Removes a disk and its streams; absent is fine.
     async fn delete_disk(&self, disk: DiskId) -> Result<()>;

@@ -181,6 +181,10 @@ impl Metadata for LocalMetadata {
         self.run(Command::UpdatePool(pool)).await.map(drop)
     }
 
+    async fn delete_pool(&self, pool: PoolId) -> Result<()> {
+        self.run(Command::DeletePool(pool)).await.map(drop)
+    }
+
     async fn disks(&self, pool: PoolId) -> Result<Vec<DiskEntry>> {
         Ok(self.shared.state.read().disks(pool)?.cloned().collect())
     }

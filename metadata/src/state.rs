@@ -25,6 +25,8 @@ pub enum Command {
     CreatePool(PoolEntry),
     /// Replaces a pool's entry.
     UpdatePool(PoolEntry),
+    /// Removes a pool without disks.
+    DeletePool(PoolId),
     /// Adds a disk.
     CreateDisk(DiskEntry),
     /// Replaces a disk's entry.
@@ -71,6 +73,8 @@ pub enum Change {
     Streams(DiskId, Streams),
     /// A disk is no more, nor are its streams.
     Gone(DiskId),
+    /// A pool is no more.
+    PoolGone(PoolId),
 }
 
 /// All that has been agreed on.
@@ -140,6 +144,7 @@ impl State {
         let change = match command {
             Command::CreatePool(pool) => self.create_pool(pool)?,
             Command::UpdatePool(pool) => self.update_pool(pool)?,
+            Command::DeletePool(pool) => self.delete_pool(*pool)?,
             Command::CreateDisk(disk) => self.create_disk(disk)?,
             Command::AdoptPool(pool, disks) => {
                 return Ok((Outcome::Done, self.adopt_pool(pool, disks)?));
@@ -200,6 +205,11 @@ impl State {
                     self.forget_name(disk);
                     self.disks.remove(&disk);
                     self.streams.remove(&disk);
+                }
+                Change::PoolGone(pool) => {
+                    if let Some(old) = self.pools.remove(&pool) {
+                        self.pool_names.remove(&old.name);
+                    }
                 }
             }
         }
@@ -293,6 +303,16 @@ impl State {
                 conflict(format!("there is a pool named {:?} already", pool.name))
             }
             _ => Ok(Some(Change::Pool(pool.clone()))),
+        }
+    }
+
+    fn delete_pool(&self, id: PoolId) -> Result<Option<Change>> {
+        let Some(pool) = self.pools.get(&id) else {
+            return Ok(None);
+        };
+        match self.disks.values().filter(|disk| disk.pool == id).count() {
+            0 => Ok(Some(Change::PoolGone(id))),
+            disks => conflict(format!("pool {:?} has {disks} disk(s)", pool.name)),
         }
     }
 

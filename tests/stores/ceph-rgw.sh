@@ -11,7 +11,8 @@
 #
 # Environment: SIZE_GIB of the OSD (default 8), RBD_CACHE=true|false for librbd clients,
 # GATEWAY=0 for a cluster without gateway.
-# Leaves in DIR: ceph.conf, credentials (for the S3 client), tls/ca.pem, pid/ and log/.
+# Leaves in DIR: ceph.conf, credentials and swift-credentials (for the clients), tls/ca.pem,
+# pid/ and log/.
 # Installs nothing: install-ceph.sh does.
 set -euo pipefail
 
@@ -210,6 +211,7 @@ make_users() {
     --access=full --key-type=swift --secret-key="$SWIFT_KEY" >/dev/null 2>>"$DIR/log/admin.out"
   (umask 077 && printf 'access_key=%s\nsecret_key=%s\n' "$ACCESS_KEY" "$SECRET_KEY" \
     >"$DIR/credentials")
+  (umask 077 && printf 'user=%s\nkey=%s\n' "$SWIFT_USER" "$SWIFT_KEY" >"$DIR/swift-credentials")
   say "users are made"
 }
 

@@ -7,9 +7,12 @@ mod columns;
 use std::path::{Path, PathBuf};
 
 use hyper::Method;
-use vpool_api::{AdoptPool, Adopted, CreatePool, List, Location, Pool, ProbeReport, Task};
+use vpool_api::{
+    AdoptPool, Adopted, CreatePool, List, Location, Pool, ProbeReport, SwiftAuth, SwiftInterface,
+    Task,
+};
 
-use crate::arguments::pool::{self, PoolVerb};
+use crate::arguments::pool::{self, Auth, Interface, PoolVerb};
 use crate::client::{Client, part};
 use crate::confirm::confirm;
 use crate::failure::Failure;
@@ -19,7 +22,8 @@ use crate::several::each;
 use crate::tasks;
 
 /// What is said where there are none.
-const EMPTY: &str = "no pools yet: vpool pool create NAME --fs DIR, or --s3 URL/BUCKET/PREFIX";
+const EMPTY: &str =
+    "no pools yet: vpool pool create NAME --fs DIR, --s3 URL/BUCKET/PREFIX or --swift …";
 
 const POOLS: &str = "/api/v1/pools";
 
@@ -124,21 +128,44 @@ fn path(name: &str, rest: &str) -> String {
 /// The location for the daemon, which may run in another directory: paths are made
 /// absolute here.
 fn place(location: pool::Location) -> Result<Location, Failure> {
-    match (location.s3, location.credentials_file, location.fs) {
-        (Some(url), Some(credentials_file), None) => Ok(Location::S3 {
+    let credentials_file = location.credentials_file.as_deref();
+    let credentials_file = credentials_file.map(absolute).transpose()?;
+    let ca_file = location.ca_file.as_deref().map(absolute).transpose()?;
+    match (location.s3, location.swift, location.fs) {
+        (Some(url), None, None) => Ok(Location::S3 {
             url,
-            credentials_file: absolute(&credentials_file)?,
+            credentials_file: credentials_file.ok_or_else(no_location)?,
             region: location.region,
-            ca_file: location.ca_file.as_deref().map(absolute).transpose()?,
+            ca_file,
             virtual_host: location.virtual_host,
+        }),
+        (None, Some(url), None) => Ok(Location::Swift {
+            url,
+            auth: match location.auth.ok_or_else(no_location)? {
+                Auth::V1 => SwiftAuth::V1,
+                Auth::V3 => SwiftAuth::V3,
+            },
+            credentials_file: credentials_file.ok_or_else(no_location)?,
+            region: location.region,
+            interface: match location.interface {
+                None | Some(Interface::Public) => SwiftInterface::Public,
+                Some(Interface::Internal) => SwiftInterface::Internal,
+                Some(Interface::Admin) => SwiftInterface::Admin,
+            },
+            ca_file,
         }),
         (None, None, Some(path)) => Ok(Location::Fs {
             path: absolute(&path)?,
         }),
-        _ => Err(Failure::usage(
-            "a location is --s3 URL/BUCKET/PREFIX with --credentials-file, or --fs DIR",
-        )),
+        _ => Err(no_location()),
     }
+}
+
+fn no_location() -> Failure {
+    Failure::usage(
+        "a location is --s3 URL/BUCKET/PREFIX with --credentials-file, \
+         --swift AUTHURL/CONTAINER/PREFIX with --auth and --credentials-file, or --fs DIR",
+    )
 }
 
 fn absolute(path: &Path) -> Result<String, Failure> {

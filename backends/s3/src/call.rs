@@ -13,12 +13,12 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, timeout, timeout_at};
+use vpool_http::range::ContentRange;
 use vpool_object::conditional::Etag;
 use vpool_object::{ErrorKind, Key};
 
 use crate::failure::Failure;
 use crate::limits::BODY_BYTES_MAX;
-use crate::range::ContentRange;
 use crate::sign::{Precondition, Signing};
 use crate::store::S3Store;
 

@@ -8,9 +8,6 @@
 //! body is nor what the operator set), redirects (the SDK follows none), proxies of the
 //! environment.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
 use std::sync::Arc;
 
 use aws_credential_types::provider::ProvideCredentials;
@@ -23,14 +20,12 @@ use aws_sdk_s3::config::{
     StalledStreamProtectionConfig,
 };
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use vpool_http::ca;
 use vpool_object::{Error, ErrorKind, Result};
 
 use crate::config::{Addressing, S3Config};
 use crate::credentials::Keyring;
-use crate::limits::{CA_BYTES_MAX, IDLE_CONNECTIONS_MAX, IDLE_TIME_MAX};
+use crate::limits::{IDLE_CONNECTIONS_MAX, IDLE_TIME_MAX};
 
 /// Builds the client; no connection is made yet.
 pub(crate) fn client(config: &S3Config, keyring: Arc<Keyring>) -> Result<Client> {
@@ -73,7 +68,7 @@ fn http_client(config: &S3Config) -> Result<SharedHttpClient> {
         return Ok(builder.build_http());
     }
     let trust = match &config.ca_file {
-        Some(path) => TrustStore::empty().with_pem_certificate(read_ca(path)?),
+        Some(path) => TrustStore::empty().with_pem_certificate(ca::read(path)?),
         None => TrustStore::default(),
     };
     let context = TlsContext::builder()
@@ -86,38 +81,6 @@ fn http_client(config: &S3Config) -> Result<SharedHttpClient> {
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
         .tls_context(context)
         .build_https())
-}
-
-/// Reads a file of PEM certificates, and makes sure that the TLS library will take each:
-/// it would panic over one that it does not.
-fn read_ca(path: &Path) -> Result<Vec<u8>> {
-    let refuse = |why: &str| {
-        Error::new(
-            ErrorKind::Invalid,
-            format!("CA file {}: {why}", path.display()),
-        )
-    };
-    let failed = |error: std::io::Error| refuse(&error.to_string()).with_source(error);
-
-    let mut pem = Vec::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(CA_BYTES_MAX + 1)
-        .read_to_end(&mut pem)
-        .map_err(failed)?;
-    if pem.len() as u64 > CA_BYTES_MAX {
-        return Err(refuse("it is too long for what it should hold"));
-    }
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|_| refuse("it is no valid PEM"))?;
-        roots
-            .add(certificate)
-            .map_err(|error| refuse("a certificate in it cannot be used").with_source(error))?;
-    }
-    if roots.is_empty() {
-        return Err(refuse("it holds no certificate"));
-    }
-    Ok(pem)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Who we are to the store: keys from a file, read again when the store refuses them.
 //!
-//! Owns: the two file formats, the check of the file's mode, keeping secrets out of texts.
+//! Owns: the two file formats, keeping secrets out of texts.
 //! Does not own: signing (the SDK), when to read again (the store).
 
 mod file;
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use aws_credential_types::provider::{ProvideCredentials, future};
 use parking_lot::RwLock;
+use vpool_http::secret_file;
 use vpool_object::Result;
 use zeroize::Zeroizing;
 
@@ -52,7 +53,7 @@ impl Credentials {
     /// [`ErrorKind::Invalid`](vpool_object::ErrorKind::Invalid) when the file cannot be
     /// read, when others than its owner may read or change it, or when a key is missing.
     pub fn read(path: &Path) -> Result<Credentials> {
-        file::read(path)
+        secret_file::read(path, file::parse)
     }
 
     fn to_sdk(&self) -> aws_credential_types::Credentials {

@@ -7,15 +7,14 @@
 mod verdict;
 
 use std::error::Error as StdError;
-use std::io;
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::RequestId;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use vpool_http::cause::{self, body_kind, chain, printable};
 use vpool_object::{Error, ErrorKind};
 
-use crate::limits::MESSAGE_BYTES_MAX;
-use verdict::{for_answer, remedy_for_cause};
+use verdict::for_answer;
 
 /// A failed request, before it is told apart by operation and object.
 ///
@@ -51,7 +50,7 @@ impl Failure {
     pub(crate) fn timed_out(seconds: u64) -> Failure {
         let cause = format!("not done within {seconds} s");
         Failure {
-            remedy: remedy_for_cause("timed out"),
+            remedy: cause::remedy("timed out"),
             ..Failure::new(ErrorKind::Unavailable, cause)
         }
     }
@@ -140,7 +139,7 @@ impl Failure {
     /// No answer at all; the SDK's chain of errors says why.
     fn from_cause(kind: ErrorKind, error: &(dyn StdError + 'static)) -> Failure {
         let cause = chain(error);
-        let remedy = remedy_for_cause(&cause);
+        let remedy = cause::remedy(&cause);
         Failure {
             remedy,
             ..Self::new(kind, cause)
@@ -157,58 +156,6 @@ impl Failure {
         }
         Error::new(self.kind, text)
     }
-}
-
-fn sources<'a>(
-    error: &'a (dyn StdError + 'static),
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
-}
-
-/// What an error and its sources say, outermost first.
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = String::new();
-    for error in sources(error) {
-        let next = error.to_string();
-        // Many errors repeat what their source says.
-        if !next.is_empty() && !text.contains(&next) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&next);
-        }
-    }
-    printable(&text)
-}
-
-/// A body that ended early in good order is damage; one whose connection broke is not.
-fn body_kind(error: &(dyn StdError + 'static)) -> ErrorKind {
-    let broken = sources(error)
-        .filter_map(|error| error.downcast_ref::<io::Error>())
-        .any(|error| {
-            !matches!(
-                error.kind(),
-                io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData
-            )
-        });
-    if broken {
-        ErrorKind::Unavailable
-    } else {
-        ErrorKind::Damaged
-    }
-}
-
-/// A foreign text, cut to what an error may hold and without what a terminal would obey.
-fn printable(text: &str) -> String {
-    let mut cut = String::new();
-    for c in text.chars() {
-        if cut.len() + c.len_utf8() > MESSAGE_BYTES_MAX {
-            cut.push_str("...");
-            break;
-        }
-        cut.push(if c.is_control() { ' ' } else { c });
-    }
-    cut
 }
 
 #[cfg(test)]

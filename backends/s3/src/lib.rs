@@ -26,7 +26,6 @@ mod connector;
 mod delete;
 mod failure;
 mod list;
-mod range;
 mod sign;
 
 pub use config::{Addressing, PayloadSigning, S3Config};

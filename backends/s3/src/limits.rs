@@ -6,9 +6,6 @@ use std::time::Duration;
 /// bound keeps a foreign object from filling the memory.
 pub const BODY_BYTES_MAX: u64 = 1 << 30;
 
-/// The longest prefix within a bucket, in bytes.
-pub const PREFIX_BYTES_MAX: usize = 200;
-
 /// Names per listing request: what S3 gives at most.
 pub const LIST_KEYS_MAX: usize = 1_000;
 
@@ -21,12 +18,6 @@ pub const DELETE_KEYS_MAX: usize = 1_000;
 /// Deletions in flight where the store knows no bulk deletion.
 pub const SINGLE_DELETES_AT_ONCE_MAX: usize = 8;
 
-/// A credentials file is not longer.
-pub const CREDENTIALS_BYTES_MAX: u64 = 64 << 10;
-
-/// A file of CA certificates is not longer.
-pub const CA_BYTES_MAX: u64 = 4 << 20;
-
 /// Connections kept open without a request.
 pub const IDLE_CONNECTIONS_MAX: usize = 64;
 
@@ -38,11 +29,8 @@ pub const IDLE_TIME_MAX: Duration = Duration::from_secs(20);
 /// for blocking work, since SHA-256 takes about 0.6 ms per MiB.
 pub const HASH_IN_PLACE_BYTES_MAX: usize = 128 << 10;
 
-/// How much of a server's own message goes into an error, in bytes.
-pub const MESSAGE_BYTES_MAX: usize = 300;
-
 const _: () = assert!(
-    PREFIX_BYTES_MAX + 1 + vpool_object::key::KEY_BYTES_MAX <= 1024,
+    vpool_http::limits::PREFIX_BYTES_MAX + 1 + vpool_object::key::KEY_BYTES_MAX <= 1024,
     "S3's longest name"
 );
 const _: () = assert!(BODY_BYTES_MAX <= 5 << 30, "S3's longest body of one PUT");

@@ -6,9 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use vpool_object::{Error, ErrorKind, Key, Result};
-
-use crate::limits::PREFIX_BYTES_MAX;
+use vpool_http::place;
+use vpool_object::{Error, ErrorKind, Result};
 
 /// An endpoint, a bucket, and a prefix within it.
 ///
@@ -77,21 +76,13 @@ impl FromStr for Location {
             ));
         }
         let refuse = |why: &str| invalid(format!("{text:?} is no URL/BUCKET/PREFIX: {why}"));
-        let (scheme, rest) = text
-            .split_once("://")
-            .ok_or_else(|| refuse("it does not begin with http:// or https://"))?;
-        let scheme = scheme.to_ascii_lowercase();
-        if scheme != "http" && scheme != "https" {
-            return Err(refuse("it does not begin with http:// or https://"));
-        }
-        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-        check_host(host).map_err(&refuse)?;
+        let (endpoint, path) = place::split(text).map_err(&refuse)?;
         let path = path.strip_suffix('/').unwrap_or(path);
         let (bucket, prefix) = path.split_once('/').unwrap_or((path, ""));
         check_bucket(bucket).map_err(&refuse)?;
-        check_prefix(prefix).map_err(&refuse)?;
+        place::check_prefix(prefix).map_err(&refuse)?;
         Ok(Location {
-            endpoint: format!("{scheme}://{}", host.to_ascii_lowercase()),
+            endpoint,
             bucket: bucket.to_owned(),
             prefix: prefix.to_owned(),
         })
@@ -100,30 +91,6 @@ impl FromStr for Location {
 
 fn invalid(context: impl Into<String>) -> Error {
     Error::new(ErrorKind::Invalid, context)
-}
-
-/// `NAME`, `1.2.3.4` or `[::1]`, with or without `:PORT`.
-fn check_host(host: &str) -> std::result::Result<(), &'static str> {
-    let (name, port) = match host.rsplit_once(':') {
-        // The colons of an IPv6 address stand within brackets.
-        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
-        _ => (host, None),
-    };
-    if port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0)) {
-        return Err("the port is no number from 1 to 65535");
-    }
-    if let Some(address) = name.strip_prefix('[') {
-        let address = address.strip_suffix(']').ok_or("a bracket is not closed")?;
-        let address = address.parse::<std::net::Ipv6Addr>();
-        return address
-            .map(drop)
-            .map_err(|_| "between the brackets is no IPv6 address");
-    }
-    let name_ok = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-    if name.is_empty() || name.len() > 253 || !name.bytes().all(name_ok) {
-        return Err("the host is no name or address");
-    }
-    Ok(())
 }
 
 /// The rules of S3, and what Ceph allows beyond them: capitals, `_`, up to 255 bytes.
@@ -135,16 +102,6 @@ fn check_bucket(bucket: &str) -> std::result::Result<(), &'static str> {
     let dots_only = bucket.bytes().all(|b| b == b'.');
     if !(3..=255).contains(&bucket.len()) || !bucket.bytes().all(byte_ok) || dots_only {
         return Err("a bucket has 3 to 255 letters, digits, '.', '-' or '_'");
-    }
-    Ok(())
-}
-
-fn check_prefix(prefix: &str) -> std::result::Result<(), &'static str> {
-    if prefix.len() > PREFIX_BYTES_MAX {
-        return Err("the prefix is longer than 200 bytes");
-    }
-    if !prefix.is_empty() && Key::new(prefix).is_err() {
-        return Err("the prefix holds other than a-z, 0-9, '.', '_', '-', or an empty part");
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
 use bytes::Bytes;
+use vpool_http::range;
 use vpool_object::conditional::Conditional;
 use vpool_object::{Error, ErrorKind, Key, ObjectStore, Page, Result, Tail, ranges};
 
@@ -20,7 +21,6 @@ use crate::connector;
 use crate::credentials::Keyring;
 use crate::failure::Failure;
 use crate::limits::BODY_BYTES_MAX;
-use crate::range;
 use crate::sign::Precondition;
 
 /// A bucket, or a prefix in one, of an S3 store. Cheap to share; holds the connections.

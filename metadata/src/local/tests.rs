@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use vpool_format::bucket::DiskSettings;
 use vpool_format::{Base, DiskId, Epoch, Generation, PoolId, StreamUid};
 use vpool_host::sim::{Dice, SimHost};
 
@@ -36,6 +37,8 @@ fn disk(id: u128, name: &str) -> DiskEntry {
         size: 1 << 20,
         wrapped_key: None,
         descriptor: 1,
+        described: true,
+        settings: DiskSettings::default(),
         created_ms: 0,
         deleting: false,
     }

@@ -5,7 +5,7 @@
 //!
 //! | bytes | field |
 //! | --- | --- |
-//! | 2 | version: 1; of streams 2 |
+//! | 2 | version: 1; of disks, of streams, and of pools on Swift, 2 |
 //! | 2 | zero |
 //! | … | fields, below |
 //! | 4 | CRC-32C over the key and all before |
@@ -13,14 +13,17 @@
 //! | value | fields (`blob` = length 4, bytes; `[…]` = flag 1, and if it is 1 what follows) |
 //! | --- | --- |
 //! | grid | id 16 |
-//! | pool | name blob, generation 8, wrapped key blob, location: 1, then: 0 = path blob; 1 = endpoint, bucket, prefix, region, credentials file blobs, [CA file blob], path style 1 |
-//! | disk | pool 16, size 8, descriptor 8, created 8, name blob, [wrapped key blob] |
+//! | pool | name blob, generation 8, wrapped key blob, location (`location`) |
+//! | disk | pool 16, size 8, descriptor 8, created 8, name blob, [wrapped key blob]; from version 2 on: described 1, settings blob |
 //! | streams | [epoch 8, uid 16], [base], [epoch 8, uid 16, base], [end], recorded 8; from version 2 on: [resting end], clients, owed (count 4, blobs, ascending) |
 //! | end | uid 16, epoch 8, segment 8, seq 8, checkpoint 8 |
 //! | base | count 4 of ends, count 4 of tails (uid 16, first 8, last 8) |
 
+mod location;
+
 use std::collections::BTreeSet;
 
+use vpool_format::bucket::DiskSettings;
 use vpool_format::{
     Base, DiskId, Epoch, Generation, GridId, PoolId, SealedEnd, SegmentNo, Seq, StreamUid, Tail,
     crc32c,
@@ -29,10 +32,11 @@ use vpool_host::Batch;
 
 use super::TABLE;
 use crate::state::Change;
-use crate::{DiskEntry, Error, Location, PoolEntry, Result, Streams};
+use crate::{DiskEntry, Error, PoolEntry, Result, Streams};
 
 const VERSION: u16 = 1;
 const STREAMS_VERSION: u16 = 2;
+const DISK_VERSION: u16 = 2;
 /// In a disk's descriptor number: the disk is being deleted.
 const DELETING: u64 = 1 << 63;
 const HEADER_BYTES: usize = 4;
@@ -48,12 +52,13 @@ pub(super) fn batch(changes: &[Change]) -> Batch {
         match change {
             Change::Pool(pool) => {
                 let key = key(b'p', pool.id.0);
-                let value = sealed(&key, |to| put_pool(to, pool));
+                let version = location::version(&pool.location);
+                let value = sealed_as(version, &key, |to| put_pool(to, pool));
                 batch.put(TABLE.name, key, value);
             }
             Change::Disk(disk) => {
                 let key = key(b'd', disk.id.0);
-                let value = sealed(&key, |to| put_disk(to, disk));
+                let value = sealed_as(DISK_VERSION, &key, |to| put_disk(to, disk));
                 batch.put(TABLE.name, key, value);
             }
             Change::Streams(disk, streams) => {
@@ -65,6 +70,7 @@ pub(super) fn batch(changes: &[Change]) -> Batch {
                 batch.delete(TABLE.name, key(b'd', disk.0));
                 batch.delete(TABLE.name, key(b's', disk.0));
             }
+            Change::PoolGone(pool) => batch.delete(TABLE.name, key(b'p', pool.0)),
         }
     }
     batch
@@ -150,6 +156,8 @@ fn opened<'a>(key: &'a [u8], value: &'a [u8]) -> Result<Reader<'a>> {
     from.version = u16::from_le_bytes(from.array()?);
     let newest = match key.first() {
         Some(b's') => STREAMS_VERSION,
+        Some(b'd') => DISK_VERSION,
+        Some(b'p') => location::SWIFT_VERSION,
         _ => VERSION,
     };
     if !(VERSION..=newest).contains(&from.version) || from.array::<2>()? != [0; 2] {
@@ -192,30 +200,7 @@ fn put_pool(to: &mut Vec<u8>, pool: &PoolEntry) {
     put_blob(to, pool.name.as_bytes());
     put_u64(to, pool.generation.0);
     put_blob(to, &pool.wrapped_key);
-    match &pool.location {
-        Location::Directory(path) => {
-            to.push(0);
-            put_blob(to, path.as_bytes());
-        }
-        Location::S3 {
-            endpoint,
-            bucket,
-            prefix,
-            region,
-            credentials_file,
-            ca_file,
-            path_style,
-        } => {
-            to.push(1);
-            for text in [endpoint, bucket, prefix, region, credentials_file] {
-                put_blob(to, text.as_bytes());
-            }
-            put_option(to, ca_file.as_ref(), |to, file| {
-                put_blob(to, file.as_bytes())
-            });
-            to.push(u8::from(*path_style));
-        }
-    }
+    location::put(to, &pool.location);
 }
 
 fn put_disk(to: &mut Vec<u8>, disk: &DiskEntry) {
@@ -228,6 +213,8 @@ fn put_disk(to: &mut Vec<u8>, disk: &DiskEntry) {
     put_u64(to, disk.created_ms);
     put_blob(to, disk.name.as_bytes());
     put_option(to, disk.wrapped_key.as_ref(), |to, key| put_blob(to, key));
+    to.push(u8::from(disk.described));
+    put_blob(to, &disk.settings.to_descriptor());
 }
 
 fn put_streams(to: &mut Vec<u8>, streams: &Streams) {
@@ -277,19 +264,7 @@ fn take_pool(from: &mut Reader<'_>, id: PoolId) -> Result<PoolEntry> {
     let name = from.text()?;
     let generation = Generation(from.u64()?);
     let wrapped_key = from.blob()?.to_vec();
-    let location = match from.array()? {
-        [0] => Location::Directory(from.text()?),
-        [1] => Location::S3 {
-            endpoint: from.text()?,
-            bucket: from.text()?,
-            prefix: from.text()?,
-            region: from.text()?,
-            credentials_file: from.text()?,
-            ca_file: from.option(Reader::text)?,
-            path_style: from.flag()?,
-        },
-        _ => return Err(from.damaged("a location of no known kind")),
-    };
+    let location = location::take(from)?;
     Ok(PoolEntry {
         id,
         name,
@@ -301,17 +276,30 @@ fn take_pool(from: &mut Reader<'_>, id: PoolId) -> Result<PoolEntry> {
 
 fn take_disk(from: &mut Reader<'_>, id: DiskId) -> Result<DiskEntry> {
     let (pool, size) = (PoolId(from.u128()?), from.u64()?);
-    let descriptor = from.u64()?;
-    Ok(DiskEntry {
+    let numbered = from.u64()?;
+    let descriptor = numbered & !DELETING;
+    let mut disk = DiskEntry {
         id,
         pool,
         size,
-        descriptor: descriptor & !DELETING,
-        deleting: descriptor & DELETING != 0,
+        descriptor,
+        described: descriptor > 0,
+        deleting: numbered & DELETING != 0,
         created_ms: from.u64()?,
         name: from.text()?,
         wrapped_key: from.option(|from| Ok(from.blob()?.to_vec()))?,
-    })
+        settings: DiskSettings::default(),
+    };
+    if from.version >= DISK_VERSION {
+        disk.described = from.flag()?;
+        let settings = from.blob()?.to_vec();
+        disk.settings = DiskSettings::of_descriptor(&settings)
+            .map_err(|error| from.damaged(&error.to_string()))?;
+        if disk.settings.to_descriptor() != settings {
+            return Err(from.damaged("settings spelled otherwise"));
+        }
+    }
+    Ok(disk)
 }
 
 fn take_streams(from: &mut Reader<'_>) -> Result<Streams> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
+use vpool_format::bucket::DiskSettings;
 use vpool_format::{
     Base, DiskId, Epoch, Generation, GridId, PoolId, SealedEnd, SegmentNo, Seq, StreamUid, Tail,
 };
@@ -28,6 +29,8 @@ fn disk(id: u128, pool: u128, name: &str, descriptor: u64) -> DiskEntry {
         size: 1 << 30,
         wrapped_key: None,
         descriptor,
+        described: descriptor > 0,
+        settings: DiskSettings::default(),
         created_ms: 5,
         deleting: false,
     }

@@ -34,6 +34,7 @@ pub use health::{Health, HealthReason, HealthStatus};
 pub use lists::{Change, DryRun, List};
 pub use pools::{
     AdoptPool, Adopted, CreatePool, Finding, Location, Pool, ProbeReport, StoreCounts, StoreState,
+    SwiftAuth, SwiftInterface,
 };
 pub use problem::{Code, Problem};
 pub use statistics::{DiskStatistics, Latency, bound_seconds};

@@ -31,6 +31,49 @@ pub enum Location {
         #[serde(default)]
         virtual_host: bool,
     },
+    /// A container, or a prefix in one, of a Swift store.
+    Swift {
+        /// `AUTHURL/CONTAINER/PREFIX`; the auth URL ends in its version, the prefix may be
+        /// left out.
+        url: String,
+        /// How a token is asked for.
+        auth: SwiftAuth,
+        /// The absolute path of the file with the credentials, on the daemon's host.
+        credentials_file: String,
+        /// The region of the catalog's entry; by default the first that fits. Keystone only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        region: Option<String>,
+        /// Which of its URLs. Keystone only.
+        #[serde(default)]
+        interface: SwiftInterface,
+        /// The absolute path of a file with CA certificates to trust in place of the
+        /// system's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ca_file: Option<String>,
+    },
+}
+
+/// How the token of a Swift store is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SwiftAuth {
+    /// Auth v1: user and key.
+    V1,
+    /// Keystone v3: user, password and project.
+    V3,
+}
+
+/// Which of the URLs that Keystone's catalog has for a store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SwiftInterface {
+    /// The one for everybody.
+    #[default]
+    Public,
+    /// The one within the provider's network.
+    Internal,
+    /// The one for administrators.
+    Admin,
 }
 
 /// Makes a pool on a location that holds none yet.
@@ -156,7 +199,7 @@ pub struct StoreCounts {
 mod tests {
     //! The forms that requests have, and that what is misspelt is refused.
 
-    use super::{CreatePool, Location};
+    use super::{CreatePool, Location, SwiftAuth, SwiftInterface};
 
     #[test]
     fn a_request_reads_as_written() {
@@ -176,11 +219,31 @@ mod tests {
     }
 
     #[test]
+    fn a_request_for_swift_reads_as_written() {
+        let text = r#"{"name": "main", "location": {"kind": "swift", "auth": "v3",
+            "url": "https://keystone:5000/v3/disks", "credentials_file": "/etc/vpool/swift"}}"#;
+        let request: CreatePool = serde_json::from_str(text).expect("as documented");
+        assert_eq!(
+            request.location,
+            Location::Swift {
+                url: "https://keystone:5000/v3/disks".into(),
+                auth: SwiftAuth::V3,
+                credentials_file: "/etc/vpool/swift".into(),
+                region: None,
+                interface: SwiftInterface::Public,
+                ca_file: None,
+            }
+        );
+    }
+
+    #[test]
     fn misspelt_fields_are_refused() {
         for text in [
             r#"{"name": "a", "location": {"kind": "fs", "path": "/x"}, "nmae": "b"}"#,
             r#"{"name": "a", "location": {"kind": "fs", "path": "/x", "ca_file": "/y"}}"#,
             r#"{"name": "a", "location": {"kind": "ftp", "path": "/x"}}"#,
+            r#"{"name": "a", "location": {"kind": "swift", "url": "x", "auth": "v2",
+                "credentials_file": "/x"}}"#,
             r#"{"name": "a"}"#,
         ] {
             assert!(serde_json::from_str::<CreatePool>(text).is_err(), "{text}");

@@ -179,7 +179,7 @@ impl Bucket<'_> {
             created_ms: entry.created_ms,
             // The same bytes whenever it is repeated: the name is used once (P3).
             wall_ms: entry.created_ms,
-            settings: Vec::new(),
+            settings: entry.settings.to_descriptor(),
         };
         let bytes = descriptor.encode(&|bytes| mac::descriptor(secrets, bytes));
         let key = object_key(&Name::Descriptor {

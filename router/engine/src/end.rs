@@ -17,6 +17,7 @@ use crate::bucket::read_segment_header;
 use crate::chunks::{Lineage, object_key, read_error, with_patience};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
+use crate::name::Label;
 use crate::pool::Pool;
 use crate::replay;
 use crate::vdisk::open::read_checkpoint;
@@ -34,7 +35,7 @@ struct Finder<'a> {
 /// Finds the end of a stream in the store.
 pub async fn find(
     pool: &Arc<Pool>,
-    name: &Arc<str>,
+    name: &Label,
     keys: &Arc<DiskKeys>,
     disk: DiskId,
     stream: &Previous,

@@ -1,5 +1,10 @@
 //! Names of disks and pools: what is allowed, and how `[POOL:]NAME` is read.
 
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
 use crate::error::{Error, ErrorKind, Result};
 
 /// The longest name in bytes.
@@ -36,6 +41,34 @@ pub fn check(what: &str, name: &str) -> Result<()> {
 pub fn with_suffix(name: &str, suffix: &str) -> String {
     let keep = name.floor_char_boundary(NAME_BYTES_MAX.saturating_sub(suffix.len()));
     format!("{}{suffix}", &name[..keep])
+}
+
+/// A disk's `POOL:NAME` for errors: all who hold it see a new name at once.
+#[derive(Clone)]
+pub struct Label(Arc<RwLock<String>>);
+
+impl Label {
+    /// The label of a disk.
+    pub fn new(pool: &str, disk: &str) -> Label {
+        Label(Arc::new(RwLock::new(format!("{pool}:{disk}"))))
+    }
+
+    /// The disk has another name from now on.
+    pub fn rename(&self, pool: &str, disk: &str) {
+        *self.0.write() = format!("{pool}:{disk}");
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.read())
+    }
+}
+
+impl fmt::Debug for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0.read(), f)
+    }
 }
 
 /// Splits `[POOL:]NAME`.

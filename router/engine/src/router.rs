@@ -4,13 +4,15 @@
 //! not own: the API, the doors, configuration (`vpoold`).
 
 mod adopt;
+mod attachments;
+mod changes;
 mod disks;
 mod pools;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -33,7 +35,11 @@ use crate::pool::Pool;
 use crate::vdisk::device::Device;
 use crate::vdisk::{Status, VDisk};
 
+use attachments::Attachments;
+
 pub use adopt::Adopted;
+pub use attachments::Attachment;
+pub use changes::{DiskChange, Resized};
 
 /// What a router is given.
 #[derive(Debug)]
@@ -107,7 +113,7 @@ struct Slot {
     /// For those who may not wait while it is being opened.
     seen: Mutex<Option<Arc<VDisk>>>,
     extents: Mutex<Vec<FoundExtent>>,
-    attachments: Arc<AtomicUsize>,
+    attachments: Arc<Attachments>,
     error: Mutex<Option<Error>>,
     deleted: std::sync::atomic::AtomicBool,
 }
@@ -124,23 +130,6 @@ impl Slot {
             error: Mutex::new(None),
             deleted: std::sync::atomic::AtomicBool::new(deleting),
         })
-    }
-}
-
-/// Counts one client of a disk while it lives.
-#[derive(Debug)]
-pub struct Attachment(Arc<AtomicUsize>);
-
-impl Attachment {
-    fn new(count: &Arc<AtomicUsize>) -> Arc<Attachment> {
-        count.fetch_add(1, Ordering::AcqRel);
-        Arc::new(Attachment(count.clone()))
-    }
-}
-
-impl Drop for Attachment {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -174,6 +163,8 @@ pub struct DiskStatus {
     pub open: bool,
     /// Clients attached.
     pub attached: usize,
+    /// Their machines, in words.
+    pub clients: Vec<String>,
     /// How it stands, if it is open.
     pub status: Option<Status>,
     /// Why it does not serve, if so.
@@ -394,8 +385,10 @@ impl Router {
             "" => self.default_disk()?,
             _ => self.find(full)?,
         };
-        let attachment = Attachment::new(&slot.attachments);
+        let attachment = slot.attachments.add(remote.unwrap_or(THIS_HOST).into());
         let disk = self.opened(&open, &slot, false).await?;
+        // Changed only while nobody is attached, which is no longer so.
+        let read_only = slot.entry.lock().settings.read_only;
         if let Some(machine) = remote {
             // Before its first write: what a power cut may lose is owed to it.
             let metadata = &self.parts.metadata;
@@ -403,8 +396,7 @@ impl Router {
                 .attached(disk.entry().id, machine.to_owned())
                 .await?;
         }
-        let machine = remote.unwrap_or(THIS_HOST);
-        Ok(Device::new(disk, machine.into(), attachment))
+        Ok(Device::new(disk, read_only, attachment))
     }
 
     fn default_disk(&self) -> Result<(Arc<OpenPool>, Arc<Slot>)> {

@@ -1,7 +1,7 @@
 //! What the bucket says of itself: the claim on it, its pool, its vDisks, their streams.
 //!
 //! Owns: the bytes of those numbered records (P4: the bucket is enough). Does not own: keys,
-//! who may write a record and when, and what is inside settings.
+//! who may write a record and when, and what is inside a pool's settings.
 //!
 //! Stream records and descriptors end in a MAC of the pool's key. Claims and pool records
 //! carry the wrapped key themselves: they can be read by their checksum alone, and their MAC
@@ -10,6 +10,7 @@
 mod claim;
 mod descriptor;
 mod pool_record;
+mod settings;
 mod stream_record;
 
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub use crate::checkpoint::SETTINGS_BYTES_MAX;
 pub use claim::Claim;
 pub use descriptor::Descriptor;
 pub use pool_record::PoolRecord;
+pub use settings::{DESCRIPTION_BYTES_MAX, DiskSettings};
 pub use stream_record::StreamRecord;
 
 /// The longest name of a pool or vDisk, in bytes of UTF-8.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use vpool_api as api;
 use vpool_api::{Code, Problem};
-use vpool_metadata::Location;
+use vpool_metadata::{Location, SwiftAuth, SwiftInterface};
 
 /// The region that is signed for where none is given; stores other than AWS take any.
 const REGION: &str = "us-east-1";
@@ -43,6 +43,53 @@ pub(crate) fn from_api(location: api::Location) -> Result<Location, Problem> {
                 path_style: !virtual_host,
             })
         }
+        api::Location::Swift {
+            url,
+            auth,
+            credentials_file,
+            region,
+            interface,
+            ca_file,
+        } => {
+            let place: vpool_swift::Location = url
+                .parse()
+                .map_err(|error: vpool_object::Error| invalid(error.to_string()))?;
+            absolute("the credentials file", &credentials_file)?;
+            if let Some(ca_file) = &ca_file {
+                absolute("the CA file", ca_file)?;
+            }
+            let named = region.is_some() || interface != api::SwiftInterface::Public;
+            let auth = match (auth, place.auth()) {
+                (api::SwiftAuth::V1, vpool_swift::AuthVersion::V1) if named => {
+                    return Err(invalid(
+                        "region and interface choose in Keystone's catalog; auth v1 has none"
+                            .to_owned(),
+                    ));
+                }
+                (api::SwiftAuth::V1, vpool_swift::AuthVersion::V1) => SwiftAuth::V1,
+                (api::SwiftAuth::V3, vpool_swift::AuthVersion::V3) => SwiftAuth::V3,
+                (_, of_url) => {
+                    return Err(invalid(format!(
+                        "{} is an auth URL of {of_url}, and another auth is asked for",
+                        place.auth_url()
+                    )));
+                }
+            };
+            Ok(Location::Swift {
+                auth,
+                auth_url: place.auth_url().to_owned(),
+                container: place.container().to_owned(),
+                prefix: place.prefix().to_owned(),
+                region,
+                interface: match interface {
+                    api::SwiftInterface::Public => SwiftInterface::Public,
+                    api::SwiftInterface::Internal => SwiftInterface::Internal,
+                    api::SwiftInterface::Admin => SwiftInterface::Admin,
+                },
+                credentials_file,
+                ca_file,
+            })
+        }
     }
 }
 
@@ -65,14 +112,38 @@ pub(crate) fn to_api(location: &Location) -> api::Location {
             ca_file: ca_file.clone(),
             virtual_host: !path_style,
         },
+        Location::Swift {
+            auth,
+            auth_url,
+            container,
+            prefix,
+            region,
+            interface,
+            credentials_file,
+            ca_file,
+        } => api::Location::Swift {
+            url: url(auth_url, container, prefix),
+            auth: match auth {
+                SwiftAuth::V1 => api::SwiftAuth::V1,
+                SwiftAuth::V3 => api::SwiftAuth::V3,
+            },
+            credentials_file: credentials_file.clone(),
+            region: region.clone(),
+            interface: match interface {
+                SwiftInterface::Public => api::SwiftInterface::Public,
+                SwiftInterface::Internal => api::SwiftInterface::Internal,
+                SwiftInterface::Admin => api::SwiftInterface::Admin,
+            },
+            ca_file: ca_file.clone(),
+        },
     }
 }
 
-/// `URL/BUCKET/PREFIX`.
-pub(crate) fn url(endpoint: &str, bucket: &str, prefix: &str) -> String {
+/// `URL/CONTAINER/PREFIX`, the container being a bucket on S3.
+pub(crate) fn url(url: &str, container: &str, prefix: &str) -> String {
     match prefix {
-        "" => format!("{endpoint}/{bucket}"),
-        prefix => format!("{endpoint}/{bucket}/{prefix}"),
+        "" => format!("{url}/{container}"),
+        prefix => format!("{url}/{container}/{prefix}"),
     }
 }
 
@@ -95,7 +166,7 @@ mod tests {
     //! There and back, and what is refused.
 
     use super::{from_api, to_api};
-    use vpool_api::Location;
+    use vpool_api::{Location, SwiftAuth, SwiftInterface};
 
     fn s3(url: &str, credentials_file: &str) -> Location {
         Location::S3 {
@@ -107,6 +178,20 @@ mod tests {
         }
     }
 
+    fn swift(url: &str, auth: SwiftAuth, region: Option<&str>) -> Location {
+        Location::Swift {
+            url: url.into(),
+            auth,
+            credentials_file: "/k".into(),
+            region: region.map(str::to_owned),
+            interface: match region {
+                Some(_) => SwiftInterface::Admin,
+                None => SwiftInterface::Public,
+            },
+            ca_file: None,
+        }
+    }
+
     #[test]
     fn there_and_back() {
         for location in [
@@ -115,6 +200,8 @@ mod tests {
             },
             s3("https://host:7480/bucket/a/b", "/k"),
             s3("https://host/bucket", "/k"),
+            swift("http://host:8080/auth/v1.0/c/p/q", SwiftAuth::V1, None),
+            swift("https://host:5000/v3/c", SwiftAuth::V3, Some("one")),
         ] {
             let kept = from_api(location.clone()).expect("it is good");
             assert_eq!(to_api(&kept), location);
@@ -137,6 +224,10 @@ mod tests {
             s3("http://host", "/k"),
             s3("http://key:secret@host/bucket", "/k"),
             s3("http://host/bucket", "keys"),
+            swift("http://host/c", SwiftAuth::V1, None),
+            swift("http://host/auth/v1.0/c", SwiftAuth::V3, None),
+            swift("http://host/v3/c", SwiftAuth::V1, None),
+            swift("http://host/auth/v1.0/c", SwiftAuth::V1, Some("one")),
         ] {
             assert!(from_api(location.clone()).is_err(), "{location:?}");
         }

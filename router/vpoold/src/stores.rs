@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Owns: that order, its settings, opening a store by its location. Does not own: the
-//! decorators (`vpool-object`), the clients (`vpool-object`, `vpool-s3`).
+//! decorators (`vpool-object`), the clients (`vpool-object`, `vpool-s3`,
+//! `vpool-swift`).
 
 mod trouble;
 
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vpool_api::{StoreCounts, StoreState};
-use vpool_metadata::Location;
+use vpool_metadata::{Location, SwiftInterface};
 use vpool_object::breaker::{BreakerOptions, BreakerState, BreakerStore};
 use vpool_object::fs::{DirectoryOptions, DirectoryStore};
 use vpool_object::limit::{LimitOptions, LimitStore};
@@ -26,6 +27,7 @@ use vpool_object::retry::{RetryOptions, RetryStore};
 use vpool_object::timeout::{TimeoutOptions, TimeoutStore};
 use vpool_object::{ErrorKind, ObjectStore, Result};
 use vpool_s3::{Addressing, S3Config, S3Store};
+use vpool_swift::{Interface, SwiftConfig, SwiftStore};
 
 use crate::location::url;
 use trouble::TroubleStore;
@@ -82,6 +84,7 @@ impl Store {
                 })
             }
             Location::S3 { .. } => Arc::new(S3Store::connect(s3_config(location)?)?),
+            Location::Swift { .. } => Arc::new(SwiftStore::connect(swift_config(location)?)?),
         };
         Ok(Store::around(bare, seed))
     }
@@ -164,6 +167,32 @@ fn s3_config(location: &Location) -> Result<S3Config> {
     } else {
         Addressing::VirtualHost
     };
+    Ok(config)
+}
+
+fn swift_config(location: &Location) -> Result<SwiftConfig> {
+    let Location::Swift {
+        // The URL says it.
+        auth: _,
+        auth_url,
+        container,
+        prefix,
+        region,
+        interface,
+        credentials_file,
+        ca_file,
+    } = location
+    else {
+        unreachable!("the caller matched it");
+    };
+    let mut config = SwiftConfig::from_url(&url(auth_url, container, prefix), credentials_file)?;
+    config.region.clone_from(region);
+    config.interface = match interface {
+        SwiftInterface::Public => Interface::Public,
+        SwiftInterface::Internal => Interface::Internal,
+        SwiftInterface::Admin => Interface::Admin,
+    };
+    config.ca_file = ca_file.as_ref().map(Into::into);
     Ok(config)
 }
 

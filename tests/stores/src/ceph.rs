@@ -5,12 +5,13 @@
 //! (`install-ceph.sh`).
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
 use anyhow::{Context, bail, ensure};
 
+use crate::watcher::Watcher;
 use crate::{http, port};
 
 /// What sets a cluster up. It is kept in the program, which may run in another checkout than the
@@ -66,7 +67,7 @@ pub struct CephRgw {
     port: u16,
     space_gib: u32,
     dir: PathBuf,
-    watcher: Option<Child>,
+    _watcher: Watcher,
     swift: Mutex<Option<SwiftSession>>,
 }
 
@@ -97,13 +98,7 @@ impl CephRgw {
     /// As [`shared`](Self::shared) does.
     pub fn start_or_skip(kind: Kind) -> Option<CephRgw> {
         if !installed() {
-            let remedy = "Ceph is not installed; tests/stores/install-ceph.sh installs it";
-            let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-            assert!(!in_ci, "{remedy}");
-            #[expect(clippy::print_stderr, reason = "a test left out says so")]
-            {
-                eprintln!("SKIPPED: {remedy}");
-            }
+            crate::left_out("Ceph is not installed; tests/stores/install-ceph.sh installs it");
             return None;
         }
         let started = Self::start_on(kind);
@@ -151,7 +146,9 @@ impl CephRgw {
             secret_key: SECRET_KEY.to_owned(),
             port,
             space_gib,
-            watcher: Some(watch(&dir)?),
+            _watcher: Watcher::start(&dir, |end| {
+                end.arg("bash").arg(dir.join(SCRIPT_NAME)).arg("kill")
+            })?,
             dir,
             swift: Mutex::new(None),
         };
@@ -162,6 +159,11 @@ impl CephRgw {
     /// A file with the user's keys, as the S3 client reads it.
     pub fn credentials_file(&self) -> PathBuf {
         self.dir.join("credentials")
+    }
+
+    /// A file with the same user's Swift credentials, as the Swift client reads it.
+    pub fn swift_credentials_file(&self) -> PathBuf {
+        self.dir.join("swift-credentials")
     }
 
     /// The issuer of the gateway's certificate, in PEM.
@@ -252,38 +254,6 @@ impl CephRgw {
         }
         Ok(())
     }
-}
-
-impl Drop for CephRgw {
-    fn drop(&mut self) {
-        // Closing its input is what the watcher waits for.
-        if let Some(mut watcher) = self.watcher.take() {
-            drop(watcher.stdin.take());
-            let ended = watcher.wait();
-            debug_assert!(
-                ended.is_ok_and(|status| status.success()),
-                "the watcher failed"
-            );
-        }
-    }
-}
-
-/// Starts the process that ends the cluster of `dir` and removes it, once the other end of
-/// its input is closed: by [`Drop`], or by the kernel when this process is gone.
-fn watch(dir: &Path) -> anyhow::Result<Child> {
-    Command::new("setsid")
-        .args([
-            "bash",
-            "-c",
-            r#"cat; bash "$0" kill "$1" && rm -rf -- "$1""#,
-        ])
-        .arg(dir.join(SCRIPT_NAME))
-        .arg(dir)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .context("starting the watcher of a Ceph cluster")
 }
 
 fn installed() -> bool {

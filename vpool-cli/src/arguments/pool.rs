@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::shared::{Change, Consent, Query, Waiting, pool_name};
 
@@ -82,19 +82,45 @@ pub(crate) struct PoolNames {
 #[group(required = true, multiple = true)]
 pub(crate) struct Location {
     /// A bucket, or a prefix in one, of an S3 server: http[s]://HOST[:PORT]/BUCKET[/PREFIX]
-    #[arg(long, value_name = "URL/BUCKET/PREFIX", requires = "credentials_file")]
+    #[arg(
+        long,
+        value_name = "URL/BUCKET/PREFIX",
+        requires = "credentials_file",
+        group = "remote"
+    )]
     pub(crate) s3: Option<String>,
 
-    /// The file with access_key=… and secret_key=…, readable by the daemon alone
-    #[arg(long, value_name = "FILE", requires = "s3")]
+    /// A container, or a prefix in one, of a Swift store. The auth URL ends in its version,
+    /// as …/auth/v1.0 or …/v3 do
+    #[arg(
+        long,
+        value_name = "AUTHURL/CONTAINER/PREFIX",
+        requires = "credentials_file",
+        requires = "auth",
+        group = "remote"
+    )]
+    pub(crate) swift: Option<String>,
+
+    /// The kind of Swift's auth service: v1 (user and key) or v3 (Keystone)
+    #[arg(long, value_enum, requires = "swift")]
+    pub(crate) auth: Option<Auth>,
+
+    /// A file that the daemon alone may read. S3: access_key=… and secret_key=…; Swift with
+    /// auth v1: user=… and key=…; with v3: user=…, password=…, project=…, and user_domain=…,
+    /// project_domain=… where they are not Default
+    #[arg(long, value_name = "FILE", requires = "remote")]
     pub(crate) credentials_file: Option<PathBuf>,
 
-    /// The region to sign for
-    #[arg(long, requires = "s3")]
+    /// The region to sign for; of Swift the one to take from Keystone's catalog
+    #[arg(long, requires = "remote")]
     pub(crate) region: Option<String>,
 
+    /// Which of the URLs in Keystone's catalog to use [default: public]
+    #[arg(long, value_enum, requires = "swift")]
+    pub(crate) interface: Option<Interface>,
+
     /// CA certificates (PEM) to trust in place of the system's
-    #[arg(long, value_name = "FILE", requires = "s3")]
+    #[arg(long, value_name = "FILE", requires = "remote")]
     pub(crate) ca_file: Option<PathBuf>,
 
     /// The bucket stands in the host name instead of the path
@@ -102,6 +128,26 @@ pub(crate) struct Location {
     pub(crate) virtual_host: bool,
 
     /// A directory of the daemon's host, or a NAS mounted there; it must exist
-    #[arg(long, value_name = "DIR", conflicts_with = "s3")]
+    #[arg(long, value_name = "DIR", conflicts_with = "remote")]
     pub(crate) fs: Option<PathBuf>,
+}
+
+/// The kind of an auth service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Auth {
+    /// User and key: Swift's tempauth, Ceph
+    V1,
+    /// Keystone
+    V3,
+}
+
+/// Which of a catalog's URLs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Interface {
+    /// The one for everybody
+    Public,
+    /// The one within the provider's network
+    Internal,
+    /// The one for administrators
+    Admin,
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns: its columns. Does not own: their layout.
 
-use vpool_api::{Location, Pool, StoreCounts, StoreState};
+use vpool_api::{Location, Pool, StoreCounts, StoreState, SwiftAuth, SwiftInterface};
 
 use crate::output::columns::{Column, Listed, Place};
 use crate::output::value::Value;
@@ -70,7 +70,7 @@ fn counted(pool: &Pool, value: fn(&StoreCounts) -> Value) -> Value {
 pub(super) fn place(location: &Location) -> &str {
     match location {
         Location::Fs { path } => path,
-        Location::S3 { url, .. } => url,
+        Location::S3 { url, .. } | Location::Swift { url, .. } => url,
     }
 }
 
@@ -91,6 +91,31 @@ fn settings(location: &Location) -> Value {
             words.extend(virtual_host.then(|| "bucket in the host name".to_owned()));
             words.join(", ").into()
         }
+        Location::Swift {
+            auth,
+            credentials_file,
+            region,
+            interface,
+            ca_file,
+            ..
+        } => {
+            let mut words = vec![format!("credentials {credentials_file}")];
+            match auth {
+                SwiftAuth::V1 => words.push("auth v1".to_owned()),
+                SwiftAuth::V3 => words.push(format!("auth v3, interface {}", named(*interface))),
+            }
+            words.extend(region.as_ref().map(|region| format!("region {region}")));
+            words.extend(ca_file.as_ref().map(|file| format!("CA file {file}")));
+            words.join(", ").into()
+        }
+    }
+}
+
+fn named(interface: SwiftInterface) -> &'static str {
+    match interface {
+        SwiftInterface::Public => "public",
+        SwiftInterface::Internal => "internal",
+        SwiftInterface::Admin => "admin",
     }
 }
 

@@ -1,4 +1,4 @@
-//! CA files that are none are refused when the store is set up; where requests go.
+//! Where requests go.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,32 +7,9 @@ use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextRef;
 use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 
-use super::{client, read_ca};
+use super::client;
 use crate::config::{Addressing, S3Config};
 use crate::credentials::{CredentialSource, Credentials, Keyring};
-
-#[test]
-fn ca_files_that_are_none() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("ca.pem");
-    let check = |text: &str, expect: &str| {
-        std::fs::write(&path, text).unwrap();
-        let error = read_ca(&path).unwrap_err().to_string();
-        assert!(
-            error.contains(expect) && error.contains("ca.pem"),
-            "{error}"
-        );
-    };
-    let pem =
-        |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
-    check("", "holds no certificate");
-    check("hello", "holds no certificate");
-    check(&pem("!!!"), "no valid PEM");
-    check(&pem("aGVsbG8="), "cannot be used");
-    check(&"x".repeat(5 << 20), "too long");
-    std::fs::remove_file(&path).unwrap();
-    assert!(read_ca(&path).is_err());
-}
 
 /// Notes where a request would go, and stops it.
 #[derive(Debug, Clone, Default)]

@@ -1,55 +1,12 @@
-//! Reading a credentials file.
+//! The text of a credentials file.
 //!
-//! Owns: mode, size and format of the file. No error of it shows any of its text, since a
-//! line that makes no sense may be the secret itself.
-
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-
-use vpool_object::{Error, ErrorKind, Result};
-use zeroize::Zeroizing;
+//! Owns: its two formats. No error of it shows any of the text, since a line that makes no
+//! sense may be the secret itself. Does not own: reading the file (`vpool-http`).
 
 use super::Credentials;
-use crate::limits::CREDENTIALS_BYTES_MAX;
-
-/// Rights of group and others.
-const FOREIGN_RIGHTS: u32 = 0o077;
-
-pub(super) fn read(path: &Path) -> Result<Credentials> {
-    let refuse = |why: &str| {
-        Error::new(
-            ErrorKind::Invalid,
-            format!("credentials file {}: {why}", path.display()),
-        )
-    };
-    let failed = |error: std::io::Error| refuse(&error.to_string()).with_source(error);
-
-    let file = File::open(path).map_err(failed)?;
-    // Of the open file, so that it cannot be exchanged between the check and the reading.
-    let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(refuse("it is no regular file"));
-    }
-    let mode = metadata.mode() & 0o7777;
-    if mode & FOREIGN_RIGHTS != 0 {
-        return Err(refuse(&format!(
-            "its mode {mode:04o} lets others than its owner at the secret; chmod 600 it"
-        )));
-    }
-    if metadata.len() > CREDENTIALS_BYTES_MAX {
-        return Err(refuse("it is too long for what it should hold"));
-    }
-    let mut text = Zeroizing::new(String::new());
-    file.take(CREDENTIALS_BYTES_MAX)
-        .read_to_string(&mut text)
-        .map_err(failed)?;
-    parse(&text).map_err(|why| refuse(&why))
-}
 
 /// Parses either format. The error does not quote the text.
-pub(super) fn parse(text: &str) -> std::result::Result<Credentials, String> {
+pub(super) fn parse(text: &str) -> Result<Credentials, String> {
     let lines = || {
         text.lines()
             .enumerate()
@@ -88,7 +45,7 @@ struct Found<'a> {
 
 impl<'a> Found<'a> {
     /// Takes a line's value where its name is known.
-    fn take(&mut self, number: usize, line: &'a str) -> std::result::Result<bool, String> {
+    fn take(&mut self, number: usize, line: &'a str) -> Result<bool, String> {
         let Some((name, value)) = line.split_once('=') else {
             return Ok(false);
         };
@@ -110,7 +67,7 @@ impl<'a> Found<'a> {
         Ok(true)
     }
 
-    fn finish(self, with_sections: bool) -> std::result::Result<Credentials, String> {
+    fn finish(self, with_sections: bool) -> Result<Credentials, String> {
         let missing = |name: &str, ini_name: &str| match with_sections {
             true => format!("{ini_name} is missing in [default]"),
             false => format!("{name} is missing"),

@@ -1,11 +1,10 @@
-//! The file formats, the mode check, and that no secret gets into a text.
+//! The file formats, and that no secret gets into a text.
 
 use std::fs::Permissions;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 
 use aws_credential_types::provider::ProvideCredentials;
-use vpool_object::ErrorKind;
 
 use super::file::parse;
 use super::{CredentialSource, Credentials, Keyring};
@@ -81,42 +80,6 @@ fn file_with(text: &str, mode: u32) -> tempfile::NamedTempFile {
         .set_permissions(Permissions::from_mode(mode))
         .unwrap();
     file
-}
-
-#[test]
-fn only_the_owner_may_read_the_file() {
-    let text = format!("access_key=AK\nsecret_key={SECRET}\n");
-    for mode in [0o600, 0o400] {
-        let file = file_with(&text, mode);
-        assert!(Credentials::read(file.path()).is_ok(), "{mode:o}");
-    }
-    for mode in [0o644, 0o640, 0o604, 0o602, 0o620] {
-        let file = file_with(&text, mode);
-        let error = Credentials::read(file.path()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Invalid);
-        assert!(error.to_string().contains("chmod 600"), "{error}");
-        assert!(!format!("{error:?}").contains("canary"));
-    }
-}
-
-#[test]
-fn a_file_that_cannot_be_read_is_named() {
-    let dir = tempfile::tempdir().unwrap();
-    for path in [dir.path().join("absent"), dir.path().to_path_buf()] {
-        let error = Credentials::read(&path).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Invalid);
-        assert!(
-            error.to_string().contains(&path.display().to_string()),
-            "{error}"
-        );
-    }
-    let long = file_with(&"#".repeat(100 << 10), 0o600);
-    assert!(
-        Credentials::read(long.path())
-            .unwrap_err()
-            .to_string()
-            .contains("too long")
-    );
 }
 
 #[test]

@@ -4,9 +4,8 @@ use vpool_object::ErrorKind::{
     self, Conflict, Damaged, Denied, Invalid, NoLocation, NoSpace, NotFound, Throttled, Unavailable,
 };
 
-use super::verdict::{for_answer, remedy_for_cause};
-use super::{Failure, body_kind, chain, printable};
-use std::io;
+use super::Failure;
+use super::verdict::for_answer;
 
 #[test]
 fn kinds() {
@@ -61,28 +60,6 @@ fn kinds() {
 }
 
 #[test]
-fn remedies_by_cause() {
-    let check = |cause: &str, expect: &str| {
-        let remedy = remedy_for_cause(cause);
-        assert!(remedy.contains(expect), "{cause}: {remedy}");
-    };
-    check(
-        "error trying to connect: dns error: failed to lookup address information",
-        "resolve",
-    );
-    check(
-        "tcp connect error: Connection refused (os error 111)",
-        "listens",
-    );
-    check("invalid peer certificate: UnknownIssuer", "CA file");
-    check(
-        "received corrupt message of type InvalidContentType",
-        "http://",
-    );
-    assert_eq!(remedy_for_cause("something else"), "");
-}
-
-#[test]
 fn a_message_names_place_cause_and_remedy() {
     let failure = Failure {
         remedy: "look into {keys}",
@@ -94,23 +71,4 @@ fn a_message_names_place_cause_and_remedy() {
         error.to_string(),
         "put http://store/bucket/key: 403 AccessDenied; look into /etc/keys"
     );
-}
-
-#[test]
-fn foreign_texts_are_cut_and_tamed() {
-    assert_eq!(printable("a\n\x1b[31mb"), "a  [31mb");
-    assert!(printable(&"ü".repeat(1000)).len() <= 303);
-    let inner = io::Error::new(io::ErrorKind::ConnectionReset, "reset by peer");
-    let outer = io::Error::other(inner);
-    assert_eq!(chain(&outer), "reset by peer");
-}
-
-#[test]
-fn how_bodies_break_off() {
-    let check = |kind: io::ErrorKind, expect: ErrorKind| {
-        assert_eq!(body_kind(&io::Error::from(kind)), expect, "{kind}");
-    };
-    check(io::ErrorKind::UnexpectedEof, Damaged);
-    check(io::ErrorKind::ConnectionReset, Unavailable);
-    check(io::ErrorKind::TimedOut, Unavailable);
 }

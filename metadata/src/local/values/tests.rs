@@ -1,14 +1,16 @@
 //! The stored bytes: golden, round, and any others refused.
 
 use proptest::prelude::{any, proptest};
+use vpool_format::bucket::DiskSettings;
 use vpool_format::{
     Base, DiskId, Epoch, Generation, GridId, PoolId, SealedEnd, SegmentNo, Seq, StreamUid, Tail,
 };
 use vpool_host::Write;
 
+use super::location::SWIFT_VERSION;
 use super::{batch, decode, decode_grid, encode_grid};
 use crate::state::Change;
-use crate::{DiskEntry, Error, Location, PoolEntry, Streams};
+use crate::{DiskEntry, Error, Location, PoolEntry, Streams, SwiftAuth, SwiftInterface};
 
 fn base() -> Base {
     Base {
@@ -52,11 +54,22 @@ fn samples() -> Vec<(&'static str, Change)> {
         size: 64 << 40,
         wrapped_key: Some(vec![0xcd; 60]),
         descriptor: 17,
+        described: true,
+        settings: DiskSettings::default(),
         created_ms: 1_767_225_600_000,
         deleting: false,
     };
     let clear = DiskEntry {
         wrapped_key: None,
+        ..disk.clone()
+    };
+    let set = DiskEntry {
+        described: false,
+        settings: DiskSettings {
+            description: "the shop".to_owned(),
+            read_only: true,
+            sized_after: Seq(77),
+        },
         ..disk.clone()
     };
     let streams = Streams {
@@ -92,11 +105,23 @@ fn samples() -> Vec<(&'static str, Change)> {
         path_style: true,
     };
     let directory = Location::Directory("/mnt/nas".to_owned());
+    let swift = Location::Swift {
+        auth: SwiftAuth::V3,
+        auth_url: "https://keystone.example:5000/v3".to_owned(),
+        container: "c".to_owned(),
+        prefix: "p/q".to_owned(),
+        region: Some("one".to_owned()),
+        interface: SwiftInterface::Internal,
+        credentials_file: "/etc/vpool/swift".to_owned(),
+        ca_file: None,
+    };
     vec![
         ("pool-s3", Change::Pool(pool(1, s3))),
         ("pool-directory", Change::Pool(pool(2, directory))),
+        ("pool-swift", Change::Pool(pool(3, swift))),
         ("disk", Change::Disk(disk)),
         ("disk-clear", Change::Disk(clear)),
+        ("disk-set", Change::Disk(set)),
         ("streams", Change::Streams(DiskId(9), streams)),
         (
             "streams-interrupted",
@@ -127,9 +152,9 @@ fn split(pair: &[u8]) -> (&[u8], &[u8]) {
     pair[1..].split_at(usize::from(pair[0]))
 }
 
-/// What version 1 wrote of streams says the same for ever.
+/// What version 1 wrote says the same for ever.
 #[test]
-fn streams_of_version_1_decode() {
+fn values_of_version_1_decode() {
     let mut read = 0;
     for (name, change) in samples() {
         let Ok(pair) = std::fs::read(format!("{}/{name}.v1.bin", golden_dir())) else {
@@ -220,12 +245,18 @@ proptest! {
     #[test]
     fn any_fields_under_a_good_checksum_are_values_or_damage(
         kind in 0..5usize,
+        newer: bool,
         fields in proptest::collection::vec(any::<u8>(), 0..200),
     ) {
         let mut key = vec![b"pdsgx"[kind]];
         key.extend_from_slice(&[3; 16]);
-        let version = if key[0] == b's' { super::STREAMS_VERSION } else { super::VERSION };
-        let value = super::sealed_as(version, &key, |to| to.extend_from_slice(&fields));
+        let newest = match key[0] {
+            b's' => super::STREAMS_VERSION,
+            b'd' => super::DISK_VERSION,
+            b'p' if newer => SWIFT_VERSION,
+            _ => super::VERSION,
+        };
+        let value = super::sealed_as(newest, &key, |to| to.extend_from_slice(&fields));
         match decode(&key, &value) {
             Ok(Some(change)) => assert_eq!(stored(&change), (key, value)),
             Ok(None) => panic!("no grid is under this key"),

@@ -28,13 +28,14 @@ use vpool_seal::{ChunkContext, ContentId, Decompressor, DiskKeys, TAG_BYTES};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
+use crate::name::Label;
 use salts::Salts;
 
 /// What the addresses in one disk's map lead to: its streams by number, and its keys.
 #[derive(Debug, Clone)]
 pub struct Lineage {
     /// The disk's name, for errors.
-    pub name: Arc<str>,
+    pub name: Label,
     /// The streams, ascending by number.
     pub streams: Arc<[StreamEntry]>,
     /// The keys.

@@ -21,6 +21,7 @@ use super::file::{FoundExtent, Journal};
 use super::log::{BlockAt, ExtentSeal, Span};
 use crate::error::{Error, ErrorKind, Result, io as io_error};
 use crate::limits;
+use crate::name::Label;
 
 /// A record as it was found, with where its payload is.
 #[derive(Debug)]
@@ -361,7 +362,7 @@ impl Walk<'_> {
 }
 
 /// The error that says what is lost and what to do.
-pub fn damage(disk: &str, lost: &[Lost], last: Seq) -> Error {
+pub fn damage(disk: &Label, lost: &[Lost], last: Seq) -> Error {
     let ranges: Vec<String> = lost
         .iter()
         .map(|lost| format!("{} to {}", lost.first, lost.last))

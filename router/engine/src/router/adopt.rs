@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use vpool_format::bucket::{Claim, Descriptor};
+use vpool_format::bucket::{Claim, Descriptor, DiskSettings};
 use vpool_format::names::Name;
 use vpool_format::{Base, Epoch, Generation, StreamUid};
 use vpool_metadata::{AdoptedDisk, DiskEntry, Location, PoolEntry};
@@ -104,6 +104,14 @@ impl Router {
                 ),
             ));
         }
+        let mut disks: Vec<String> = found.iter().map(|(d, _)| d.name.clone()).collect();
+        let adopted = found
+            .into_iter()
+            .map(|(descriptor, newest)| {
+                let entry = disk_entry(&descriptor)?;
+                Ok(AdoptedDisk { entry, newest })
+            })
+            .collect::<Result<Vec<_>>>()?;
         let claim = self
             .claim_again(&bucket, claim, &pool_name, &secrets)
             .await?;
@@ -114,15 +122,10 @@ impl Router {
             generation: claim.generation,
             wrapped_key: claim.wrapped_pool_key,
         };
-        let mut disks: Vec<String> = found.iter().map(|(d, _)| d.name.clone()).collect();
-        let adopted = found.into_iter().map(|(descriptor, newest)| AdoptedDisk {
-            entry: disk_entry(&descriptor),
-            newest,
-        });
         // All at once: what is interrupted before is begun anew, above the claim just written.
         self.parts
             .metadata
-            .adopt_pool(entry.clone(), adopted.collect())
+            .adopt_pool(entry.clone(), adopted)
             .await?;
         self.assemble_pool(entry, store.clone(), secrets).await?;
         // What only the old journal held is gone: it is said, and the disks go on from the store.
@@ -248,15 +251,27 @@ async fn find_disks(
     Ok(found)
 }
 
-fn disk_entry(descriptor: &Descriptor) -> DiskEntry {
-    DiskEntry {
+fn disk_entry(descriptor: &Descriptor) -> Result<DiskEntry> {
+    let settings = DiskSettings::of_descriptor(&descriptor.settings).map_err(|error| {
+        Error::new(
+            ErrorKind::Corrupt,
+            format!(
+                "disk {}: the settings in its descriptor cannot be read ({error}): a newer vpoold \
+                 may have written them",
+                descriptor.name
+            ),
+        )
+    })?;
+    Ok(DiskEntry {
         id: descriptor.disk,
         pool: descriptor.pool,
         name: descriptor.name.clone(),
         size: descriptor.size,
         wrapped_key: descriptor.wrapped_key.clone(),
         descriptor: descriptor.number,
+        described: true,
+        settings,
         created_ms: descriptor.created_ms,
         deleting: false,
-    }
+    })
 }

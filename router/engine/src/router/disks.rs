@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use vpool_format::DiskId;
+use vpool_format::bucket::DiskSettings;
 use vpool_metadata::DiskEntry;
 use vpool_seal::DataKey;
 
@@ -43,6 +44,8 @@ impl Router {
             size,
             wrapped_key,
             descriptor: 0,
+            described: false,
+            settings: DiskSettings::default(),
             created_ms: self.parts.host.clock.wall_ms(),
             deleting: false,
         };
@@ -78,18 +81,23 @@ impl Router {
         Ok(entry)
     }
 
-    /// Writes a disk's first descriptor and notes it: a creation is not answered before.
-    async fn finish_descriptor(&self, open: &OpenPool, entry: &mut DiskEntry) -> Result<()> {
+    /// Writes a disk's newest descriptor and notes it: a creation is not answered before.
+    pub(super) async fn finish_descriptor(
+        &self,
+        open: &OpenPool,
+        entry: &mut DiskEntry,
+    ) -> Result<()> {
         let place = describe(&open.entry.location);
-        entry.descriptor = 1;
+        entry.descriptor = entry.descriptor.max(1);
         self.bucket(open.pool.store(), &place)
             .put_descriptor(open.pool.secrets(), entry, false)
             .await?;
+        entry.described = true;
         self.parts.metadata.update_disk(entry.clone()).await?;
         Ok(())
     }
 
-    /// Takes up creations and deletions that were interrupted between metadata and bucket.
+    /// Takes up what was interrupted between metadata and bucket.
     pub(super) async fn finish_descriptors(&self, open: &OpenPool) {
         let slots: Vec<Arc<Slot>> = open.disks.read().values().cloned().collect();
         for slot in slots {
@@ -101,7 +109,7 @@ impl Router {
                 }
                 continue;
             }
-            if entry.descriptor > 0 {
+            if entry.described {
                 continue;
             }
             match self.finish_descriptor(open, &mut entry).await {
@@ -160,8 +168,8 @@ impl Router {
                 "the router is being shut down",
             ));
         }
-        if entry.descriptor == 0 {
-            // Its creation was interrupted: the bucket must know the disk before its data (P4).
+        if !entry.described {
+            // A change was interrupted: the bucket must know the disk before its data (P4).
             let mut whole = entry.clone();
             self.finish_descriptor(pool, &mut whole).await?;
             *slot.entry.lock() = whole.clone();
@@ -213,17 +221,15 @@ impl Router {
         let _changes = self.changes.lock().await;
         let (open, slot) = self.find(full)?;
         let mut opened = slot.opened.lock().await;
-        let attached = slot.attachments.load(Ordering::Acquire);
-        if attached > 0 {
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                format!("disk {full} is in use by {attached} client(s): disconnect them first"),
-            ));
-        }
+        slot.refuse_attached("delete")?;
         // The intent is kept first: whatever is interrupted from here on is taken up again, with
         // the same tombstone, by the next try or the next start.
         let mut entry = slot.entry.lock().clone();
         if !entry.deleting {
+            if entry.descriptor > 0 {
+                // Numbers have no gap, but for the first.
+                entry = self.describe_change(&open, &slot).await?;
+            }
             entry.deleting = true;
             // The first number may be taken by a creation that was interrupted.
             entry.descriptor = entry.descriptor.max(1) + 1;
@@ -297,7 +303,8 @@ fn status(open: &OpenPool, slot: &Slot) -> DiskStatus {
         entry: slot.entry.lock().clone(),
         pool: open.entry.name.clone(),
         open: disk.is_some(),
-        attached: slot.attachments.load(Ordering::Acquire),
+        attached: slot.attachments.count(),
+        clients: slot.attachments.clients(),
         status: disk.map(|disk| disk.status()),
         error: failed
             .or_else(|| slot.error.lock().clone())
@@ -305,7 +312,7 @@ fn status(open: &OpenPool, slot: &Slot) -> DiskStatus {
     }
 }
 
-fn check_size(disk: &str, size: u64) -> Result<()> {
+pub(super) fn check_size(disk: &str, size: u64) -> Result<()> {
     let problem = if size == 0 {
         "is 0"
     } else if size > limits::DISK_BYTES_MAX {

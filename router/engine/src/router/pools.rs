@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use vpool_cache::{CacheConfig, ChunkCache, SsdConfig};
@@ -59,6 +60,45 @@ impl Router {
         self.parts.metadata.create_pool(entry.clone()).await?;
         self.assemble_pool(entry.clone(), store, secrets).await?;
         Ok(entry)
+    }
+
+    /// Forgets a pool without disks. Its objects stay: adopting the place brings the pool back.
+    pub async fn delete_pool(&self, pool_name: &str) -> Result<()> {
+        let _changes = self.changes.lock().await;
+        let open = self.pool_named(pool_name)?;
+        let deleted = self.parts.metadata.delete_pool(open.entry.id).await;
+        deleted.map_err(|error| match error {
+            vpool_metadata::Error::Conflict(why) => {
+                Error::new(ErrorKind::Conflict, format!("{why}: delete them first"))
+            }
+            other => other.into(),
+        })?;
+        self.pools.write().remove(&open.entry.id);
+        if let Err(error) = super::close_pool(&open, Duration::ZERO).await {
+            tracing::warn!(pool = pool_name, %error, "the pool that was deleted did not close");
+        }
+        let (id, data_dir) = (open.entry.id.to_string(), self.parts.data_dir.clone());
+        let files = self.parts.host.files.clone();
+        let removed = self
+            .parts
+            .host
+            .blocking
+            .run(move || -> std::io::Result<()> {
+                for directory in ["journal", "cache"] {
+                    for path in files.list(&data_dir.join(directory))? {
+                        let name = path.file_name().and_then(|name| name.to_str());
+                        if name.is_some_and(|name| name.starts_with(&id)) {
+                            files.remove(&path)?;
+                        }
+                    }
+                }
+                Ok(())
+            });
+        if let Err(error) = removed.await {
+            tracing::warn!(pool = pool_name, %error,
+                "the journal or cache of the pool that was deleted is still on the SSD");
+        }
+        Ok(())
     }
 
     /// Opens a pool that the metadata has.
@@ -268,13 +308,19 @@ pub(super) fn describe(location: &Location) -> String {
     match location {
         Location::Directory(path) => path.clone(),
         Location::S3 {
-            endpoint,
-            bucket,
+            endpoint: url,
+            bucket: container,
+            prefix,
+            ..
+        }
+        | Location::Swift {
+            auth_url: url,
+            container,
             prefix,
             ..
         } => match prefix.as_str() {
-            "" => format!("{endpoint}/{bucket}"),
-            prefix => format!("{endpoint}/{bucket}/{prefix}"),
+            "" => format!("{url}/{container}"),
+            prefix => format!("{url}/{container}/{prefix}"),
         },
     }
 }

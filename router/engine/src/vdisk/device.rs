@@ -1,7 +1,6 @@
 //! A vDisk as exports see it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use vpool_block::{Accepted, BlockDevice, BlockError, Extent, ExtentState, Limits, Write};
@@ -16,25 +15,24 @@ use crate::limits::BLOCK_U32;
 #[derive(Debug, Clone)]
 pub struct Device {
     disk: Arc<VDisk>,
-    /// The client's machine; [`THIS_HOST`](vpool_metadata::THIS_HOST) is this one.
-    machine: Arc<str>,
+    read_only: bool,
     told: Arc<Told>,
-    _attachment: Arc<crate::router::Attachment>,
+    attachment: Arc<crate::router::Attachment>,
     wrote: crate::planted::Wrote,
 }
 
 impl Device {
-    /// A device on an open disk, for a client on `machine`.
+    /// A device on an open disk, for the client that is counted by `attachment`.
     pub fn new(
         disk: Arc<VDisk>,
-        machine: Arc<str>,
+        read_only: bool,
         attachment: Arc<crate::router::Attachment>,
     ) -> Self {
         Device {
             disk,
-            machine,
+            read_only,
             told: Arc::default(),
-            _attachment: attachment,
+            attachment,
             wrote: Default::default(),
         }
     }
@@ -65,12 +63,12 @@ impl Device {
 #[async_trait]
 impl BlockDevice for Device {
     fn size(&self) -> u64 {
-        self.disk.size.load(Ordering::Acquire)
+        self.disk.size()
     }
 
     fn limits(&self) -> Limits {
         Limits {
-            read_only: false,
+            read_only: self.read_only,
             preferred_bytes: BLOCK_U32,
         }
     }
@@ -119,7 +117,8 @@ impl BlockDevice for Device {
     }
 
     async fn flush(&self) -> Result<(), BlockError> {
-        self.disk.tell_what_is_owed(&self.machine, &self.told)?;
+        self.disk
+            .tell_what_is_owed(self.attachment.machine(), &self.told)?;
         if self.wrote.must_flush() {
             self.disk.make_durable().await?;
         }
@@ -127,7 +126,7 @@ impl BlockDevice for Device {
     }
 
     fn left(&self) {
-        self.disk.left(&self.machine, &self.told);
+        self.disk.left(self.attachment.machine(), &self.told);
     }
 
     async fn prefetch(&self, offset: u64, length: u64) -> Result<(), BlockError> {

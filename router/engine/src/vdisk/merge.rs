@@ -93,10 +93,10 @@ impl VDisk {
                 Err(_) if self.has_failed.load(Ordering::Acquire) => return,
                 Err(error) if error.kind() == ErrorKind::Fenced => return self.fail(error),
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
-                    tracing::warn!(disk = self.name(), %error, "the merge of the map waits");
+                    tracing::warn!(disk = %self.name(), %error, "the merge of the map waits");
                 }
                 Err(error) => {
-                    tracing::error!(disk = self.name(), %error, "the merge of the map failed");
+                    tracing::error!(disk = %self.name(), %error, "the merge of the map failed");
                     self.show_trouble(Some(error));
                     pause = Duration::from_secs(60);
                 }

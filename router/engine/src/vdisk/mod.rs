@@ -39,6 +39,7 @@ use crate::chunks::nodes::DiskNodes;
 use crate::dirty::DiskDirty;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::Log;
+use crate::name::Label;
 use crate::pool::Pool;
 
 use index::Index;
@@ -131,8 +132,18 @@ impl VDisk {
     }
 
     /// The name for errors: pool and disk.
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &Label {
         &self.lineage.name
+    }
+
+    /// The size that clients have, in bytes.
+    pub fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    /// Gives clients another size.
+    pub(crate) fn set_size(&self, bytes: u64) {
+        self.size.store(bytes, Ordering::Release);
     }
 
     /// The pool.
@@ -252,7 +263,7 @@ impl VDisk {
 
     /// Stops serving, for a reason that only a new opening can mend.
     fn fail(&self, error: Error) {
-        tracing::error!(disk = self.name(), %error, "the disk stops serving");
+        tracing::error!(disk = %self.name(), %error, "the disk stops serving");
         self.failed.lock().get_or_insert(error);
         self.has_failed.store(true, Ordering::Release);
         // What it holds stays as it is, for requests under way; it keeps no other disk waiting.

@@ -29,6 +29,7 @@ use crate::error::{Error, ErrorKind, Result, io as io_error};
 use crate::journal::scan::{damage, read_group};
 use crate::journal::{FoundExtent, Journal, Log, PlacedBlock, Span};
 use crate::limits::{self, BLOCK};
+use crate::name::Label;
 use crate::pool::Pool;
 use crate::{mac, replay};
 
@@ -59,7 +60,7 @@ struct Stored {
 /// Opens a disk.
 pub async fn open(opening: Opening<'_>) -> Result<Arc<VDisk>> {
     let (pool, entry) = (opening.pool, opening.entry);
-    let name: Arc<str> = format!("{}:{}", pool.name(), entry.name).into();
+    let name = Label::new(pool.name(), &entry.name);
     let keys = Arc::new(disk_keys(pool, entry)?);
     let streams = pool.metadata().streams(entry.id).await?;
     let mut previous = previous_stream(&streams);
@@ -165,7 +166,7 @@ fn previous_stream(streams: &Streams) -> Option<Previous> {
 
 async fn find_end(
     opening: &Opening<'_>,
-    name: &Arc<str>,
+    name: &Label,
     keys: &Arc<DiskKeys>,
     streams: &Streams,
     previous: &Previous,
@@ -198,12 +199,7 @@ async fn find_end(
 }
 
 /// Loads the newest checkpoint under a base and replays what came after it.
-async fn load(
-    pool: &Arc<Pool>,
-    name: &Arc<str>,
-    keys: &Arc<DiskKeys>,
-    base: &Base,
-) -> Result<Stored> {
+async fn load(pool: &Arc<Pool>, name: &Label, keys: &Arc<DiskKeys>, base: &Base) -> Result<Stored> {
     let mut stored = Stored {
         streams: Vec::new(),
         map: Map::default(),
@@ -252,7 +248,7 @@ fn next_number(streams: &[StreamEntry]) -> StreamNo {
     StreamNo(streams.last().map_or(1, |entry| entry.number.0 + 1))
 }
 
-fn lineage(name: &Arc<str>, keys: &Arc<DiskKeys>, streams: &[StreamEntry]) -> Lineage {
+fn lineage(name: &Label, keys: &Arc<DiskKeys>, streams: &[StreamEntry]) -> Lineage {
     Lineage {
         name: name.clone(),
         streams: streams.into(),
@@ -263,7 +259,7 @@ fn lineage(name: &Arc<str>, keys: &Arc<DiskKeys>, streams: &[StreamEntry]) -> Li
 /// Reads a checkpoint that somebody has named: it must be there.
 pub async fn read_checkpoint(
     pool: &Arc<Pool>,
-    name: &Arc<str>,
+    name: &Label,
     keys: &Arc<DiskKeys>,
     end: &SealedEnd,
 ) -> Result<Checkpoint> {
@@ -320,7 +316,7 @@ pub async fn read_checkpoint(
 async fn assemble(
     pool: &Arc<Pool>,
     entry: &DiskEntry,
-    name: Arc<str>,
+    name: Label,
     keys: Arc<DiskKeys>,
     uid: StreamUid,
     epoch: Epoch,

@@ -98,7 +98,7 @@ impl VDisk {
         let (disk, machine) = (self.clone(), machine.to_owned());
         tokio::spawn(async move {
             if let Err(error) = disk.pool.metadata().told(disk.entry.id, machine).await {
-                tracing::warn!(disk = disk.name(), %error, "a client is told of a loss again later");
+                tracing::warn!(disk = %disk.name(), %error, "a client is told of a loss again later");
             }
         });
     }

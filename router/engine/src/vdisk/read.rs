@@ -424,7 +424,7 @@ impl VDisk {
         let disk = self.clone();
         tokio::spawn(async move {
             if let Err(error) = disk.fetch_range(range.start..end).await {
-                tracing::debug!(disk = disk.name(), %error, "read ahead");
+                tracing::debug!(disk = %disk.name(), %error, "read ahead");
             }
             drop(permit);
         });

@@ -43,7 +43,7 @@ impl VDisk {
             let next = match self.step(&mut place).await {
                 Ok(next) => next,
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
-                    tracing::warn!(disk = self.name(), %error, "shipping waits");
+                    tracing::warn!(disk = %self.name(), %error, "shipping waits");
                     Some(Duration::from_secs(1))
                 }
                 Err(error) => {
@@ -162,7 +162,7 @@ impl VDisk {
             (log.last(), logged)
         };
         if !logged {
-            tracing::debug!(disk = self.name(), "no room for the frontier yet");
+            tracing::debug!(disk = %self.name(), "no room for the frontier yet");
             return Ok(());
         }
         self.pool.journal().sync().await?;
@@ -173,7 +173,7 @@ impl VDisk {
             frontier.1
         };
         let freed = self.log.lock().trim(trim);
-        tracing::debug!(disk = self.name(), ?frontier, ?freed, "frontier");
+        tracing::debug!(disk = %self.name(), ?frontier, ?freed, "frontier");
         self.pool.journal().retire(freed);
         self.shipping.lock().logged = frontier;
         self.progress.notify_waiters();
@@ -199,7 +199,7 @@ impl VDisk {
                 _ => Vec::new(),
             }
         };
-        tracing::debug!(disk = self.name(), ?end, ?freed, "at rest");
+        tracing::debug!(disk = %self.name(), ?end, ?freed, "at rest");
         self.pool.journal().retire(freed);
         Ok(None)
     }

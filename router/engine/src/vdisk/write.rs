@@ -146,7 +146,7 @@ impl VDisk {
     }
 
     /// Logs one change, waiting for room.
-    pub(super) async fn log_all(self: &Arc<Self>, change: Change<'_>) -> Result<()> {
+    pub(crate) async fn log_all(self: &Arc<Self>, change: Change<'_>) -> Result<()> {
         let mut done = 0;
         loop {
             self.check()?;
@@ -179,7 +179,7 @@ impl VDisk {
     }
 
     /// Makes everything acknowledged before the call durable (P1).
-    pub(super) async fn make_durable(self: &Arc<Self>) -> Result<Seq> {
+    pub(crate) async fn make_durable(self: &Arc<Self>) -> Result<Seq> {
         self.check()?;
         let last = self.log.lock().last();
         if self.durable() >= last {
@@ -199,7 +199,7 @@ impl VDisk {
             tokio::spawn(async move {
                 let journal = disk.pool.journal().clone();
                 if let Err(error) = disk.make_durable().await {
-                    tracing::debug!(disk = disk.name(), %error, "background sync");
+                    tracing::debug!(disk = %disk.name(), %error, "background sync");
                 }
                 journal.end_background_sync();
             });

@@ -10,6 +10,7 @@
 
 mod adopt;
 mod bytes;
+mod changes;
 mod crash;
 mod figures;
 mod model;

@@ -1,7 +1,7 @@
 //! What is written is read back as it was.
 
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
-use vpool_format::bucket::{Claim, Descriptor, PoolRecord, StreamRecord};
+use vpool_format::bucket::{Claim, Descriptor, DiskSettings, PoolRecord, StreamRecord};
 use vpool_format::checkpoint::Checkpoint;
 use vpool_format::journal::{
     ExtentHeader, Frontier, GroupEncoder, GroupHeader, RecordHeader, RecordKind, RemoteClient, fits,
@@ -70,6 +70,14 @@ proptest! {
         let (uid, segment, seq) = (StreamUid(uid), SegmentNo(segment), Seq(seq));
         let frontier = Frontier { uid, segment, seq, checkpoint };
         prop_assert_eq!(Frontier::decode(&frontier.encode()), Ok(frontier));
+    }
+
+    #[test]
+    fn disk_settings(description in ".{0,60}", read_only in any::<bool>(), seq in any::<u64>()) {
+        let settings = DiskSettings { description, read_only, sized_after: Seq(seq) };
+        prop_assert_eq!(DiskSettings::decode(&settings.encode()), Ok(settings.clone()));
+        prop_assert_eq!(DiskSettings::of_descriptor(&settings.to_descriptor()), Ok(settings));
+        prop_assert_eq!(DiskSettings::of_descriptor(&[]), Ok(DiskSettings::default()));
     }
 
     #[test]

@@ -9,10 +9,21 @@ use vpool_format::{DiskId, Epoch, PoolId, Seq, StreamUid};
 use vpool_host::sim::SimHost;
 use vpool_seal::{DiskKeys, PoolKey};
 
+#[path = "../../../tests/engine/figures.rs"]
+#[allow(
+    dead_code,
+    clippy::panic,
+    clippy::print_stdout,
+    unreachable_pub,
+    reason = "shared with the tests of the whole engine"
+)]
+mod figures;
+
 use super::{Scanned, scan};
 use crate::journal::file::FoundExtent;
 use crate::journal::{Change, Journal, JournalShares, Log};
 use crate::limits::{BLOCK, Tuning};
+use figures::Figures;
 
 const POOL: PoolId = PoolId(7);
 
@@ -164,12 +175,16 @@ fn whole_journals_come_back_whole() {
 #[test]
 fn a_tail_beyond_the_last_mark_is_torn_and_anything_below_is_damage() {
     const GROUPS: u64 = 40;
+    let figures = Figures::of("t3_garbled_sectors");
+    let mut sectors = 0;
     let bench = Bench::new();
     live(write(&bench, GROUPS));
     let at = descriptors(&bench);
     assert_eq!(at.len() as u64, GROUPS);
-    // Every sector of the last four groups, and of one in the middle, is zeroed in turn.
-    for group in [GROUPS / 2, GROUPS - 3, GROUPS - 2, GROUPS - 1] {
+    // Every sector of the last four groups, and of one in the middle, is zeroed in turn, and
+    // inverted.
+    let groups = [GROUPS / 2, GROUPS - 3, GROUPS - 2, GROUPS - 1];
+    for (group, inverted) in groups.into_iter().flat_map(|at| [(at, false), (at, true)]) {
         for sector in 0..(2 * BLOCK / 512) as u64 {
             let place = at[usize::try_from(group).expect("small")] + sector * 512;
             let before = bench
@@ -182,7 +197,12 @@ fn a_tail_beyond_the_last_mark_is_torn_and_anything_below_is_damage() {
             if old.iter().all(|byte| *byte == 0) {
                 continue;
             }
-            garble(&bench, place, &[0u8; 512]);
+            let garbled: Vec<u8> = match inverted {
+                true => old.iter().map(|byte| !byte).collect(),
+                false => vec![0; 512],
+            };
+            garble(&bench, place, &garbled);
+            sectors += 1;
             let scanned = bench.scan();
             if group == GROUPS - 1 {
                 // No later group marks it durable: the stated limit.
@@ -195,25 +215,50 @@ fn a_tail_beyond_the_last_mark_is_torn_and_anything_below_is_damage() {
         }
     }
     assert_eq!(bench.scan().last, Seq(GROUPS));
+    figures.tell(&[("sectors", sectors)]);
 }
 
+/// What a power cut without a sync does: all from some byte on was never written.
 #[test]
-fn a_cut_at_every_block_of_the_tail_leaves_the_exact_prefix() {
-    const GROUPS: u64 = 12;
+fn a_cut_at_every_byte_of_the_last_groups_leaves_the_exact_prefix() {
+    const GROUPS: usize = 9;
+    const CUT_GROUPS: usize = 3;
+    let figures = Figures::of("t3_cuts");
     let bench = Bench::new();
-    live(write(&bench, GROUPS));
-    let at = descriptors(&bench);
-    // The last groups vanish whole, newest first: what a power cut without a sync does.
-    for cut in (GROUPS - 6..GROUPS).rev() {
-        let place = at[usize::try_from(cut).expect("small")];
-        garble(&bench, place, &vec![0u8; 2 * BLOCK]);
+    live(write(&bench, GROUPS as u64));
+    let start = |at: u64| usize::try_from(at).expect("small");
+    let at: Vec<usize> = descriptors(&bench).into_iter().map(start).collect();
+    let whole = bench.world.disk().contents(&Bench::path());
+    let whole = whole.expect("contents");
+    // A group is there as long as the last byte of it that is not zero is.
+    let ends: Vec<usize> = at
+        .iter()
+        .map(|start| {
+            let bytes = &whole[*start..start + 2 * BLOCK];
+            let last = bytes.iter().rposition(|byte| *byte != 0);
+            start + last.expect("a descriptor is not all zero") + 1
+        })
+        .collect();
+    let end = at[GROUPS - 1] + 2 * BLOCK;
+    assert_eq!(
+        at[GROUPS - 1] - at[GROUPS - CUT_GROUPS],
+        4 * BLOCK,
+        "one extent"
+    );
+    let cuts = at[GROUPS - CUT_GROUPS]..end;
+    for cut in cuts.clone().rev() {
+        garble(&bench, cut as u64, &[0]);
+        let kept = ends.iter().filter(|end| **end <= cut).count();
         let scanned = bench.scan();
-        assert_eq!((scanned.last, scanned.lost.len()), (Seq(cut), 0));
+        let found = (scanned.last, scanned.lost.len());
+        assert_eq!(found, (Seq(kept as u64), 0), "cut at byte {cut}");
     }
+    figures.tell(&[("cuts", cuts.len() as u64)]);
 }
 
 #[test]
 fn groups_of_an_older_lap_are_not_taken_for_new_ones() {
+    let _figures = Figures::one("t3_older_lap");
     let bench = Bench::new();
     live(write(&bench, 30));
     live(async {

@@ -1,7 +1,7 @@
 //! Samples of the bucket's own records.
 
-use vpool_format::bucket::{Claim, Descriptor, PoolRecord, StreamRecord};
-use vpool_format::{DiskId, Epoch, Generation, GridId, PoolId, Result, StreamUid};
+use vpool_format::bucket::{Claim, Descriptor, DiskSettings, PoolRecord, StreamRecord};
+use vpool_format::{DiskId, Epoch, Generation, GridId, PoolId, Result, Seq, StreamUid};
 
 use super::{Guard, Sample, base, mac, sample};
 
@@ -27,6 +27,17 @@ pub(super) fn all() -> Vec<Sample> {
             descriptor(),
             |value| value.encode(&mac),
             |bytes| Descriptor::decode(bytes, &mac),
+        ),
+        sample(
+            "disk-settings",
+            Guard::None,
+            DiskSettings {
+                description: "the shop's database – Größe".to_owned(),
+                read_only: true,
+                sized_after: Seq(0x55),
+            },
+            DiskSettings::encode,
+            DiskSettings::decode,
         ),
         sample(
             "claim",

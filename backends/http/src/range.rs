@@ -1,21 +1,21 @@
 //! Ranges as HTTP writes them.
 //!
-//! Owns: `Range` and `Content-Range`, pure. Does not own: asking.
+//! Owns: `Range` and `Content-Range`, pure. Does not own: asking, and what an answer must be.
 
 use std::ops::Range;
 
 /// What an answer says of the part that it brings: `bytes 0-4/10`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ContentRange {
+pub struct ContentRange {
     /// The part; `end` is not in it.
-    pub(crate) part: Range<u64>,
+    pub part: Range<u64>,
     /// The whole object's length; a server may leave it open (`*`).
-    pub(crate) object_bytes: Option<u64>,
+    pub object_bytes: Option<u64>,
 }
 
 impl ContentRange {
-    /// `None` where the text is no such range, or one that contradicts itself.
-    pub(crate) fn parse(text: &str) -> Option<ContentRange> {
+    /// Reads the header's value; `None` where it is no such range, or contradicts itself.
+    pub fn parse(text: &str) -> Option<ContentRange> {
         let (unit, rest) = text.trim().split_once(' ')?;
         if !unit.eq_ignore_ascii_case("bytes") {
             return None;
@@ -37,13 +37,13 @@ impl ContentRange {
 }
 
 /// A `Range` header for a part that is not empty.
-pub(crate) fn request(part: &Range<u64>) -> String {
+pub fn request(part: &Range<u64>) -> String {
     debug_assert!(part.start < part.end, "HTTP has no empty range");
     format!("bytes={}-{}", part.start, part.end - 1)
 }
 
 /// A `Range` header for the last `length` bytes, more than none.
-pub(crate) fn request_tail(length: u64) -> String {
+pub fn request_tail(length: u64) -> String {
     debug_assert!(length > 0, "HTTP has no empty range");
     format!("bytes=-{length}")
 }

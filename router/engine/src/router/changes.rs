@@ -1,0 +1,259 @@
+//! Changes of a disk that exists: its name, its size, its settings.
+//!
+//! Owns: their order between metadata, log and bucket. Does not own: making and deleting disks
+//! (`disks.rs`).
+//!
+//! ```text
+//! metadata (intent, not described) ─▶ descriptor in the bucket ─▶ metadata (described)
+//! ```
+//! What is interrupted between is completed by the next change, the next opening or the next
+//! start, with the same bytes under the same number (P3). A disk is larger for its clients only
+//! when the bucket knows, so that what they write out there is never out of reach (P4); it is
+//! smaller as soon as the metadata says so. What a disk grows by is discarded first: nothing that
+//! was there before it once shrank comes back.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use vpool_format::Seq;
+use vpool_format::bucket::DESCRIPTION_BYTES_MAX;
+use vpool_format::journal::RecordKind;
+use vpool_metadata::DiskEntry;
+
+use super::disks::check_size;
+use super::{OpenPool, Router, Slot};
+use crate::error::{Error, ErrorKind, Result};
+use crate::journal::Change;
+use crate::limits::BLOCK;
+use crate::name;
+use crate::vdisk::VDisk;
+
+/// How long a change waits for room in the journal.
+const ROOM_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// What [`Router::set_disk`] changes; `None` leaves it as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiskChange {
+    /// A line for people.
+    pub description: Option<String>,
+    /// Whether clients may not write.
+    pub read_only: Option<bool>,
+}
+
+/// A disk with its new size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resized {
+    /// The disk.
+    pub entry: DiskEntry,
+    /// The clients that know the old size until they connect again, in words.
+    pub clients: Vec<String>,
+}
+
+impl Router {
+    /// Gives a disk that nobody is attached to another name in its pool.
+    pub async fn rename_disk(&self, full: &str, to: &str) -> Result<DiskEntry> {
+        name::check("disk", to)?;
+        let _changes = self.changes.lock().await;
+        let (open, slot) = self.find(full)?;
+        let opened = slot.opened.lock().await;
+        if slot.entry.lock().name != to {
+            // Clients that connect again ask for the old name.
+            slot.refuse_attached("rename")?;
+        }
+        self.note_change(&open, &slot, |entry| to.clone_into(&mut entry.name))
+            .await?;
+        if let Some(disk) = opened.as_ref() {
+            disk.name().rename(&open.entry.name, to);
+        }
+        self.describe_change(&open, &slot).await
+    }
+
+    /// Changes a disk's settings.
+    pub async fn set_disk(&self, full: &str, change: &DiskChange) -> Result<DiskEntry> {
+        if let Some(text) = &change.description {
+            check_description(full, text)?;
+        }
+        let _changes = self.changes.lock().await;
+        let (open, slot) = self.find(full)?;
+        let _opened = slot.opened.lock().await;
+        let read_only = slot.entry.lock().settings.read_only;
+        if change.read_only.is_some_and(|wanted| wanted != read_only) {
+            // Clients are told when they connect, and believe it until they leave.
+            slot.refuse_attached("change whether it is read-only")?;
+        }
+        self.note_change(&open, &slot, |entry| {
+            let settings = &mut entry.settings;
+            if let Some(text) = &change.description {
+                settings.description.clone_from(text);
+            }
+            settings.read_only = change.read_only.unwrap_or(settings.read_only);
+        })
+        .await?;
+        self.describe_change(&open, &slot).await
+    }
+
+    /// Makes a disk larger, or with `shrink` smaller if nobody is attached to it.
+    pub async fn resize_disk(&self, full: &str, size: u64, shrink: bool) -> Result<Resized> {
+        check_size(full, size)?;
+        let _changes = self.changes.lock().await;
+        let (open, slot) = self.find(full)?;
+        let disk = self.opened(&open, &slot, false).await?;
+        let _opened = slot.opened.lock().await;
+        let old = slot.entry.lock().size;
+        if size < old {
+            if !shrink {
+                return Err(Error::new(
+                    ErrorKind::Invalid,
+                    format!(
+                        "disk {full} has {old} bytes: to cut it to {size}, and lose what is \
+                         beyond, ask for shrinking"
+                    ),
+                ));
+            }
+            slot.refuse_attached("shrink")?;
+            let last = disk.make_durable().await?;
+            self.note_size(&open, &slot, size, last).await?;
+            disk.set_size(size);
+            let entry = self.describe_change(&open, &slot).await?;
+            if let Err(error) = clear(&disk, size, old).await {
+                // What is out of reach stays so: growing clears it once more.
+                tracing::warn!(disk = full, %error, "space beyond the new end is not free yet");
+            }
+            return Ok(Resized {
+                entry,
+                clients: Vec::new(),
+            });
+        }
+        // From what clients see on: an earlier attempt may have come half-way.
+        let last = clear(&disk, disk.size(), size.next_multiple_of(BLOCK as u64)).await?;
+        if size > old {
+            self.note_size(&open, &slot, size, last).await?;
+        }
+        let before = disk.size();
+        let entry = self.describe_change(&open, &slot).await?;
+        let clients = match before == size {
+            true => Vec::new(),
+            false => slot.attachments.clients(),
+        };
+        Ok(Resized { entry, clients })
+    }
+
+    async fn note_size(&self, open: &OpenPool, slot: &Slot, size: u64, after: Seq) -> Result<()> {
+        self.note_change(open, slot, |entry| {
+            entry.size = size;
+            entry.settings.sized_after = after;
+        })
+        .await
+    }
+
+    /// Makes a change durable in the metadata, under the next descriptor number. The change
+    /// before must be in the bucket, so that the numbers have no gap.
+    async fn note_change(
+        &self,
+        open: &OpenPool,
+        slot: &Slot,
+        change: impl FnOnce(&mut DiskEntry),
+    ) -> Result<()> {
+        if slot.deleted.load(Ordering::Acquire) {
+            let name = slot.entry.lock().name.clone();
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("disk {name} was deleted"),
+            ));
+        }
+        let before = self.describe_change(open, slot).await?;
+        let mut entry = before.clone();
+        change(&mut entry);
+        if entry == before {
+            return Ok(());
+        }
+        entry.descriptor += 1;
+        entry.described = false;
+        let noted = self.parts.metadata.update_disk(entry.clone()).await;
+        noted.map_err(|error| match error {
+            vpool_metadata::Error::Conflict(why) => Error::new(
+                ErrorKind::Conflict,
+                format!("disk {}: {why}: choose another name", before.name),
+            ),
+            other => other.into(),
+        })?;
+        *slot.entry.lock() = entry;
+        Ok(())
+    }
+
+    /// Writes what was noted to the bucket, if it is not there yet; from then on it holds.
+    pub(super) async fn describe_change(&self, open: &OpenPool, slot: &Slot) -> Result<DiskEntry> {
+        let mut entry = slot.entry.lock().clone();
+        if !entry.described {
+            self.finish_descriptor(open, &mut entry)
+                .await
+                .map_err(|error| {
+                    error.during(format_args!(
+                        "disk {}: the change is noted here, and completed when the store answers; \
+                         repeat it then",
+                        entry.name
+                    ))
+                })?;
+            *slot.entry.lock() = entry.clone();
+            if let Some(disk) = slot.seen.lock().as_ref() {
+                disk.set_size(entry.size);
+            }
+        }
+        Ok(entry)
+    }
+}
+
+impl Slot {
+    /// Refuses what may only be done while nobody is attached.
+    pub(super) fn refuse_attached(&self, what: &str) -> Result<()> {
+        match self.attachments.count() {
+            0 => Ok(()),
+            clients => Err(Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "disk {} is in use by {clients} client(s): disconnect them first ({what})",
+                    self.entry.lock().name
+                ),
+            )),
+        }
+    }
+}
+
+/// Discards what is between two ends of a disk, durably.
+async fn clear(disk: &Arc<VDisk>, from: u64, to: u64) -> Result<Seq> {
+    if from < to {
+        let discard = disk.log_all(Change {
+            kind: RecordKind::Discard,
+            offset: from,
+            length: to - from,
+            payload: &[],
+        });
+        let logged = tokio::time::timeout(ROOM_TIME_MAX, discard).await;
+        logged.unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::Unavailable,
+                format!(
+                    "disk {}: the journal is full, and its store does not take what is in it: \
+                     nothing was changed; try again when it does",
+                    disk.name()
+                ),
+            ))
+        })?;
+    }
+    disk.make_durable().await
+}
+
+fn check_description(disk: &str, text: &str) -> Result<()> {
+    let problem = if text.len() > DESCRIPTION_BYTES_MAX {
+        format!("is longer than {DESCRIPTION_BYTES_MAX} bytes")
+    } else if text.chars().any(char::is_control) {
+        "holds a control character".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(
+        ErrorKind::Invalid,
+        format!("disk {disk}: the description {problem}"),
+    ))
+}
