@@ -6,6 +6,7 @@
 //! A pool whose place is missing at the start (a NAS that is not mounted, a key file that is
 //! gone) does not keep the others from serving: it is shown with its error, and tried again.
 
+mod changes;
 mod health;
 mod plan;
 mod probing;

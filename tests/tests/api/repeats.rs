@@ -31,7 +31,8 @@ fn a_repeated_request_is_carried_out_once() -> anyhow::Result<()> {
         let first = first.get_or_insert_with(|| answer.json.clone());
         ensure!(*first == answer.json, "{answer:?}");
     }
-    let other = ask("/api/v1/disks", &json!({"name": "b", "size_bytes": 512}))?;
+    let other = json!({"name": "b", "size_bytes": 512});
+    let other = ask("/api/v1/disks", &other)?;
     ensure!(
         other.status == 409 && other.json["code"] == "conflict",
         "{other:?}"

@@ -113,8 +113,8 @@ pub(super) fn disk(disk: DiskStatus) -> api::Disk {
         encrypted: disk.entry.wrapped_key.is_some(),
         created_ms: disk.entry.created_ms,
         created_at: rfc3339(disk.entry.created_ms),
-        description: None,
-        read_only: false,
+        description: Some(disk.entry.settings.description).filter(|text| !text.is_empty()),
+        read_only: disk.entry.settings.read_only,
         open: disk.open,
         attached: disk.attached as u64,
         log: disk.status.map(|status| api::DiskLog {

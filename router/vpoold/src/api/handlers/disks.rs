@@ -2,7 +2,10 @@
 
 use axum::extract::State as Known;
 use serde_json::Value;
-use vpool_api::{Connection, CreateDisk, Disk, EventKind, List, RepairDisk, Task};
+use vpool_api::{
+    Connection, CreateDisk, Disk, EventKind, List, RenameDisk, RepairDisk, ResizeDisk, Resized,
+    SetDisk, Task,
+};
 
 use super::super::list::Listing;
 use super::super::query::{Dry, NoQuery, Query};
@@ -126,6 +129,77 @@ pub(in crate::api) async fn repair(
         Ok(disk)
     });
     Ok(Changed::Done(repaired.await?))
+}
+
+/// Give a disk another size
+///
+/// It grows while it is used; NBD clients see the new size when they connect again, and the answer
+/// names them. It shrinks only with `shrink`, and while nobody is attached.
+#[utoipa::path(post, path = "/disks/{disk}/resize", tag = "disks", request_body = ResizeDisk,
+    responses((status = 200, body = Resized)))]
+pub(in crate::api) async fn resize(
+    Known(api): Api,
+    disk: Named,
+    Dry(dry): Dry,
+    Json(request): Json<ResizeDisk>,
+) -> Result<Changed<Resized>, Failed> {
+    let disk = disk.disk()?;
+    let (daemon, events) = (api.daemon.clone(), api.events.clone());
+    if dry {
+        return Ok(Changed::Planned(daemon.plan_resize_disk(&disk, &request)?));
+    }
+    let resized = to_the_end(&api, async move {
+        let resized = daemon.resize_disk(&disk, &request).await?;
+        let (pool, name) = (&resized.disk.pool, &resized.disk.name);
+        events.send(EventKind::DiskChanged, format!("{pool}:{name}"));
+        Ok(resized)
+    });
+    Ok(Changed::Done(resized.await?))
+}
+
+/// Give a disk that nobody is attached to another name
+#[utoipa::path(post, path = "/disks/{disk}/rename", tag = "disks", request_body = RenameDisk,
+    responses((status = 200, body = Disk)))]
+pub(in crate::api) async fn rename(
+    Known(api): Api,
+    disk: Named,
+    Dry(dry): Dry,
+    Json(RenameDisk { name }): Json<RenameDisk>,
+) -> Result<Changed<Disk>, Failed> {
+    let disk = disk.disk()?;
+    let (daemon, events) = (api.daemon.clone(), api.events.clone());
+    if dry {
+        return Ok(Changed::Planned(daemon.plan_rename_disk(&disk, &name)?));
+    }
+    let renamed = to_the_end(&api, async move {
+        let renamed = daemon.rename_disk(&disk, &name).await?;
+        let (pool, name) = (&renamed.pool, &renamed.name);
+        events.send(EventKind::DiskChanged, format!("{pool}:{name}"));
+        Ok(renamed)
+    });
+    Ok(Changed::Done(renamed.await?))
+}
+
+/// Change what is said of a disk, or whether it may be written
+#[utoipa::path(patch, path = "/disks/{disk}", tag = "disks", request_body = SetDisk,
+    responses((status = 200, body = Disk)))]
+pub(in crate::api) async fn set(
+    Known(api): Api,
+    disk: Named,
+    Dry(dry): Dry,
+    Json(request): Json<SetDisk>,
+) -> Result<Changed<Disk>, Failed> {
+    let disk = disk.disk()?;
+    let (daemon, events) = (api.daemon.clone(), api.events.clone());
+    if dry {
+        return Ok(Changed::Planned(daemon.plan_set_disk(&disk, &request)?));
+    }
+    let set = to_the_end(&api, async move {
+        let set = daemon.set_disk(&disk, request).await?;
+        events.send(EventKind::DiskChanged, format!("{}:{}", set.pool, set.name));
+        Ok(set)
+    });
+    Ok(Changed::Done(set.await?))
 }
 
 /// How clients reach a disk

@@ -52,6 +52,27 @@ pub(in crate::api) async fn create(
     Ok(Changed::Done(pool.await?))
 }
 
+/// Forget a pool without disks; its objects stay
+#[utoipa::path(delete, path = "/pools/{pool}", tag = "pools",
+    responses((status = 204, description = "It is forgotten")))]
+pub(in crate::api) async fn delete(
+    Known(api): Api,
+    pool: Named,
+    Dry(dry): Dry,
+) -> Result<Changed<Pool>, Failed> {
+    let (daemon, events) = (api.daemon.clone(), api.events.clone());
+    if dry {
+        return Ok(Changed::Planned(daemon.plan_delete_pool(&pool.0)?));
+    }
+    to_the_end(&api, async move {
+        daemon.delete_pool(&pool.0).await?;
+        events.send(EventKind::PoolDeleted, &pool.0);
+        Ok(())
+    })
+    .await?;
+    Ok(Changed::Gone)
+}
+
 /// Bring all that was written to the disks of a pool into its store
 #[utoipa::path(post, path = "/pools/{pool}/sync", tag = "pools",
     responses((status = 202, description = "It has begun", body = Task)))]
