@@ -102,9 +102,12 @@ fn settings(location: &Location) -> Value {
             let mut words = vec![format!("credentials {credentials_file}")];
             match auth {
                 SwiftAuth::V1 => words.push("auth v1".to_owned()),
-                SwiftAuth::V3 => words.push(format!("auth v3, interface {}", named(*interface))),
+                SwiftAuth::V3 => words.push(format!(
+                    "auth v3, {} interface, region {}",
+                    named(*interface),
+                    region.as_deref().unwrap_or("any")
+                )),
             }
-            words.extend(region.as_ref().map(|region| format!("region {region}")));
             words.extend(ca_file.as_ref().map(|file| format!("CA file {file}")));
             words.join(", ").into()
         }
