@@ -15,6 +15,7 @@ use crate::arguments::Bench;
 use crate::client::Client;
 use crate::disks::path;
 use crate::failure::{Exit, Failure};
+use crate::images::nbd;
 use crate::output::Output;
 use crate::output::columns::{Column, Listed, Place};
 use crate::output::value::Value;
@@ -36,11 +37,11 @@ struct Measured {
 
 /// Measures and prints.
 pub(crate) async fn run(client: &Client, output: &Output, bench: Bench) -> Result<(), Failure> {
-    let disk: Disk = client.get(&path(&bench.named.disk, "")).await?;
-    if bench.mode.contains("write") {
-        check_empty(&disk)?;
-    }
     let connection: Connection = client.get(&path(&bench.named.disk, "/connection")).await?;
+    let disk: Disk = match bench.mode.contains("write") {
+        true => empty_disk(client, &bench, &connection).await?,
+        false => client.get(&path(&bench.named.disk, "")).await?,
+    };
     let block_bytes = bench
         .block_size
         .unwrap_or(match bench.mode.starts_with("rand") {
@@ -65,7 +66,21 @@ pub(crate) async fn run(client: &Client, output: &Output, bench: Bench) -> Resul
     output.one(&measured)
 }
 
-/// Refuses to write where anything was ever written, or somebody might be writing.
+/// The disk, if nothing was ever written to it.
+async fn empty_disk(
+    client: &Client,
+    bench: &Bench,
+    connection: &Connection,
+) -> Result<Disk, Failure> {
+    // How its log stands is known of a disk that is open: this opens it, as its only client.
+    let attached = nbd::Disk::new(connection);
+    attached.attach().await?;
+    let disk: Disk = client.get(&path(&bench.named.disk, "")).await?;
+    check_empty(&disk)?;
+    Ok(disk)
+}
+
+/// Refuses to write where anything was ever written, or where anybody but this client is.
 fn check_empty(disk: &Disk) -> Result<(), Failure> {
     let name = format!("{}:{}", disk.pool, disk.name);
     let refused = |why: &str| {
@@ -76,7 +91,7 @@ fn check_empty(disk: &Disk) -> Result<(), Failure> {
         failure.with_hint("make a new one for it: vpool disk create bench --size 4G")
     };
     match &disk.log {
-        Some(log) if log.last == 0 && disk.attached == 0 => Ok(()),
+        Some(log) if log.last == 0 && disk.attached == 1 => Ok(()),
         Some(log) if log.last == 0 => Err(refused("has clients")),
         Some(_) => Err(refused("holds data")),
         None => Err(refused("is not open, and may hold data")),
@@ -163,10 +178,10 @@ impl Listed for Measured {
         }),
         column("rate", |measured| Value::Rate(measured.bytes_per_second)),
         column("p50_ms", |measured| {
-            Value::Number(measured.p50_seconds * 1e3)
+            format!("{:.3}", measured.p50_seconds * 1e3).into()
         }),
         column("p99_ms", |measured| {
-            Value::Number(measured.p99_seconds * 1e3)
+            format!("{:.3}", measured.p99_seconds * 1e3).into()
         }),
         column("bytes", |measured| Value::Bytes(measured.bytes)),
     ];
@@ -252,8 +267,8 @@ mod tests {
             }),
             error: None,
         };
-        assert!(check_empty(&disk(Some(0), 0)).is_ok());
-        for full in [disk(Some(1), 0), disk(Some(0), 1), disk(None, 0)] {
+        assert!(check_empty(&disk(Some(0), 1)).is_ok());
+        for full in [disk(Some(1), 1), disk(Some(0), 2), disk(None, 0)] {
             assert!(check_empty(&full).is_err(), "{full:?}");
         }
     }

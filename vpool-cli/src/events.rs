@@ -151,7 +151,7 @@ impl Listed for Event {
             let task = event.task.as_ref();
             task.map_or(Value::None, |task| Value::Count(task.id))
         }),
-        column("task_state", Place::Wide, |event| {
+        column("task_state", Place::List, |event| {
             event.task.as_ref().map(|task| task.state.name()).into()
         }),
     ];

@@ -16,7 +16,7 @@ mod draft;
 mod export;
 mod header;
 mod import;
-mod nbd;
+pub(crate) mod nbd;
 mod place;
 mod qemu;
 mod stream;

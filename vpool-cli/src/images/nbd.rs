@@ -38,7 +38,7 @@ const REPLY_BYTES: usize = 16;
 
 /// A disk, served by the daemon of this host.
 #[derive(Debug)]
-pub(super) struct Disk {
+pub(crate) struct Disk {
     socket: PathBuf,
     export: String,
     connections: Vec<Mutex<Option<UnixStream>>>,
@@ -46,12 +46,18 @@ pub(super) struct Disk {
 
 impl Disk {
     /// Connects when the first request is sent.
-    pub(super) fn new(connection: &Connection) -> Disk {
+    pub(crate) fn new(connection: &Connection) -> Disk {
         Disk {
             socket: PathBuf::from(&connection.nbd_socket),
             export: connection.export.clone(),
             connections: (0..CONNECTIONS).map(|_| Mutex::new(None)).collect(),
         }
+    }
+
+    /// Is one of its clients from now on.
+    pub(crate) async fn attach(&self) -> Result<(), Failure> {
+        const SECTOR: u64 = 512;
+        self.call(0, Command::Read, 0, SECTOR, &[]).await.map(drop)
     }
 
     /// The first `size` bytes, in pieces and in order.
