@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/vpool-target
 CARGO := cargo
 DATA ?= data
 
-.PHONY: run build test bench bench-full soak planted fuzz loom docs audit lint
+.PHONY: run build test bench bench-full package soak planted fuzz loom docs audit lint
 
 run: build ## build and start a one-host grid on ./data
 	$(CARGO_TARGET_DIR)/debug/vpoold dev --data-dir $(DATA)
@@ -31,6 +31,10 @@ bench: build ## the bench table, quick form
 bench-full: build ## all of it; PEERS=rbd for Ceph RBD too
 	@scripts/setup.sh test
 	$(CARGO_TARGET_DIR)/debug/bench
+
+package: ## the Debian package
+	@scripts/setup.sh build
+	scripts/package.sh
 
 soak: ## the same tests, seeds that were never played; sums up in tests/reports
 	@scripts/setup.sh test

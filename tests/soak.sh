@@ -2,7 +2,7 @@
 # Plays the tests of each run again with seeds that were never played, many more of them, and adds
 # what they find to tests/reports/*.json.
 #
-#     tests/soak.sh [STAGE...]     crash, trouble, nonces, clients; all without an argument
+#     tests/soak.sh [STAGE...]     crash, trouble, nonces, clients, package; all without an argument
 #
 # VPOOL_SEEDS (20000) crash seeds of each kind, VPOOL_TIMES (20) times the usual number of all
 # other simulated cases, VPOOL_CYCLES (200) kills of each kind; VPOOL_GUEST_KILLS (50),
@@ -16,7 +16,7 @@ TIMES=${VPOOL_TIMES:-20}
 CYCLES=${VPOOL_CYCLES:-200}
 unset VPOOL_SEEDS VPOOL_TIMES VPOOL_CYCLES
 export VPOOL_REPORTS=1
-[ $# -gt 0 ] || set -- crash trouble nonces clients
+[ $# -gt 0 ] || set -- crash trouble nonces clients package
 
 # What is summed must be other seeds each time: a range of its own for each second.
 VPOOL_SEED=${VPOOL_SEED:-$(($(date +%s) * 1000000))}
@@ -49,6 +49,8 @@ for stage in "$@"; do
             nice -n 10 cargo nextest run --locked --profile soak --workspace --no-fail-fast \
             -E "package(vpool-tests) & ($CLIENTS)"
         ;;
+    # The Debian package, installed and removed on a copy of this system.
+    package) tests/package.sh ;;
     *) echo "no such stage: $stage" >&2; exit 2 ;;
     esac
 done

@@ -146,30 +146,38 @@ impl World {
     /// How a client comes to a disk.
     pub fn door(&self, export: &str) -> Door {
         Door {
-            socket: self.sockets.path().join("nbd"),
+            socket: self.nbd_socket(),
             export: export.to_owned(),
         }
     }
 
     /// Starts the daemon; it serves when this returns.
     pub fn start(&self, flags: &Flags) -> anyhow::Result<Daemon> {
+        let mut command = self.vpoold_command();
+        command
+            .args(["dev", "--nbd-tcp", "off", "--data-dir"])
+            .arg(self.data())
+            .arg("--nbd-socket")
+            .arg(self.nbd_socket())
+            .arg("--api-socket")
+            .arg(self.api_socket())
+            .args(["--journal-size", &flags.journal])
+            .args(["--memory", &flags.memory])
+            .args(["--cache-size", &flags.cache])
+            .args(["--api-tcp", &flags.api_tcp])
+            .env("RUST_LOG", &flags.log);
+        self.start_as(command)
+    }
+
+    /// Starts the daemon by a command of one's own, which must name the data directory and the
+    /// sockets of this place; it serves when this returns.
+    pub fn start_as(&self, mut command: Command) -> anyhow::Result<Daemon> {
         let log = OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.log());
         let started = Instant::now();
-        let mut child = Command::new(&self.vpoold)
-            .args(["dev", "--nbd-tcp", "off", "--data-dir"])
-            .arg(self.data())
-            .arg("--nbd-socket")
-            .arg(self.sockets.path().join("nbd"))
-            .arg("--api-socket")
-            .arg(self.sockets.path().join("api"))
-            .args(["--journal-size", &flags.journal])
-            .args(["--memory", &flags.memory])
-            .args(["--cache-size", &flags.cache])
-            .args(["--api-tcp", &flags.api_tcp])
-            .env("RUST_LOG", &flags.log)
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log.with_context(|| format!("open {}", self.log().display()))?)
@@ -194,6 +202,15 @@ impl World {
         Ok(daemon)
     }
 
+    /// `vpoold`, to be given its arguments.
+    pub fn vpoold_command(&self) -> Command {
+        Command::new(&self.vpoold)
+    }
+
+    /// The path of the NBD socket.
+    pub fn nbd_socket(&self) -> PathBuf {
+        self.sockets.path().join("nbd")
+    }
     /// Runs `vpool` and gives its output.
     pub fn vpool(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let output = self.vpool_command().args(arguments).output();
@@ -210,7 +227,7 @@ impl World {
     /// `vpool`, to be given its arguments.
     pub fn vpool_command(&self) -> Command {
         let mut api = std::ffi::OsString::from("unix:");
-        api.push(self.sockets.path().join("api"));
+        api.push(self.api_socket());
         let mut command = Command::new(&self.vpool);
         command.arg("--api").arg(api).stdin(Stdio::null());
         command
@@ -283,7 +300,8 @@ impl Daemon {
         self.child.wait().context("wait for the daemon")
     }
 
-    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let pid = i32::try_from(self.pid()).context("a process number")?;
         let pid = Pid::from_raw(pid).context("a process number")?;
         kill_process(pid, signal).with_context(|| format!("send {signal:?}"))

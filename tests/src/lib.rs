@@ -6,7 +6,8 @@
 //!    │     └─▶ oracle   writes sectors that name themselves, and checks every one
 //!    ├─▶ mount    a file system of this host's kernel on a disk
 //!    │     └─▶ exerciser   files whose content is known
-//!    └─▶ guest    a virtual machine on a disk
+//!    ├─▶ guest    a virtual machine on a disk
+//!    └─▶ service  the same as a service: a configuration file, a service manager that listens
 //! bench      fio against vPool and its peers
 //! report     figures as JSON                    need   what may be missing on a machine
 //! ```
@@ -22,4 +23,5 @@ pub mod nbd;
 pub mod need;
 pub mod oracle;
 pub mod report;
+pub mod service;
 pub mod sums;

@@ -141,8 +141,9 @@ def configure(directory, port, keystone):
         project_domain_id="default",
         delay_auth_decision="True",
         include_service_catalog="False",
-        # Every request asks Keystone: a token that has ended is refused at once.
-        token_cache_time=-1,
+        # Seconds that a token is taken for good after Keystone was asked; its end counts all
+        # the same. What Keystone has revoked meanwhile is found out when memcached forgets.
+        token_cache_time=300,
     )
     text += section("filter:keystoneauth", use="egg:swift#keystoneauth", operator_roles="member")
     write(etc, "proxy-server.conf", text)

@@ -123,16 +123,23 @@ impl SwiftStore {
             let cause = format!("no outcome of a bulk deletion: {error}");
             Failure::new(ErrorKind::Damaged, printable(&cause))
         })?;
-        // The token is looked at only when the first name is deleted, under an answer that
-        // has begun as a success.
-        match outcome.status.starts_with("401") {
-            true => Err(Failure::from_words(&outcome.status)),
-            false => Ok(outcome),
+        match outcome.refused_token() {
+            Some(failure) => Err(failure),
+            None => Ok(outcome),
         }
     }
 }
 
 impl Outcome {
+    /// The token is looked at only when a name is deleted, under an answer that has begun
+    /// as a success.
+    fn refused_token(&self) -> Option<Failure> {
+        let errors = self.errors.iter().map(|(_, status)| status);
+        let mut all = std::iter::once(&self.status).chain(errors);
+        all.find(|status| status.starts_with("401"))
+            .map(|status| Failure::from_words(status))
+    }
+
     /// The names that were not deleted. Whatever the answer does not account for is a
     /// failure of all.
     fn failures(&self, asked: usize) -> std::result::Result<HashMap<&str, Failure>, Failure> {
@@ -187,6 +194,16 @@ mod tests {
         let failed = some.failures(4).unwrap();
         assert_eq!(failed.len(), 1, "what is absent is deleted");
         assert_eq!(failed["/c/p/a"].kind, ErrorKind::Unavailable);
+    }
+
+    #[test]
+    fn a_token_that_is_refused_in_the_middle() {
+        assert!(outcome("200 OK", 2, 1, "[]").refused_token().is_none());
+        let whole = outcome("401 Unauthorized", 0, 0, "[]");
+        let one = outcome("400 Bad Request", 1, 0, r#"[["/c/a", "401 Unauthorized"]]"#);
+        for refused in [whole, one] {
+            assert_eq!(refused.refused_token().unwrap().status, Some(401));
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use md5::{Digest, Md5};
 use reqwest::header::{
-    CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, IF_MATCH, IF_NONE_MATCH, RANGE,
+    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, IF_MATCH, IF_NONE_MATCH, RANGE,
 };
 use reqwest::{Client, Method, Response, StatusCode};
 use vpool_http::cause::printable;
@@ -167,7 +167,8 @@ impl SwiftStore {
                 let request = request
                     .header(ETAG, tag)
                     .header(CONTENT_TYPE, "application/octet-stream")
-                    // In memory: sent plain, with its length.
+                    // The client leaves it out where the body is empty.
+                    .header(CONTENT_LENGTH, body.len())
                     .body(body.clone());
                 self.send(request, body.len() as u64, &[StatusCode::CREATED])
                     .await

@@ -25,7 +25,8 @@ pub fn text(connection: &Connection) -> String {
         uri(connection)
     );
     if let Some(tcp) = &connection.nbd_tcp {
-        let uri = format!("nbd://{tcp}/{}", uri_part(&connection.export));
+        let scheme = if connection.nbd_tls { "nbds" } else { "nbd" };
+        let uri = format!("{scheme}://{tcp}/{}", uri_part(&connection.export));
         text.push_str(&format!("{}\n", shell_word(&uri)));
     }
     text
@@ -117,6 +118,7 @@ mod tests {
             export: export.into(),
             nbd_socket: socket.into(),
             nbd_tcp: Some("127.0.0.1:10809".into()),
+            nbd_tls: false,
         }
     }
 
@@ -136,6 +138,17 @@ mod tests {
         ] {
             assert!(text.contains(piece), "{piece} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn a_disk_behind_tls() {
+        let mut connection = connection("default:demo", "/data/nbd.sock");
+        connection.nbd_tls = true;
+        let text = text(&connection);
+        assert!(
+            text.contains("'nbds://127.0.0.1:10809/default:demo'"),
+            "{text}"
+        );
     }
 
     #[test]

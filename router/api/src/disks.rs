@@ -133,4 +133,7 @@ pub struct Connection {
     /// `HOST:PORT` of the NBD server; `None` where it does not listen on TCP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nbd_tcp: Option<String>,
+    /// Whether clients start TLS there, with a certificate of their own.
+    #[serde(default)]
+    pub nbd_tls: bool,
 }

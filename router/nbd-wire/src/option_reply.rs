@@ -28,6 +28,8 @@ impl OptionErrorCode {
     pub const POLICY: Self = OptionErrorCode(ERROR_BIT | 2);
     /// The option is malformed, or comes at the wrong time.
     pub const INVALID: Self = OptionErrorCode(ERROR_BIT | 3);
+    /// TLS must be started first.
+    pub const TLS_REQUIRED: Self = OptionErrorCode(ERROR_BIT | 5);
     /// There is no such export.
     pub const UNKNOWN: Self = OptionErrorCode(ERROR_BIT | 6);
     /// The server is about to end.

@@ -1,30 +1,37 @@
 //! Negotiation with one client, up to its choice of an export.
 //!
-//! Owns: the order of options and their answers. Does not own: their bytes
-//! (`vpool-nbd-wire`), TLS: `STARTTLS` is answered "not supported".
+//! Owns: the order of options, what may come before TLS, time. Does not own: what is answered
+//! (`answers.rs`), bytes (`vpool-nbd-wire`), TLS itself (`secure.rs`).
+//!
+//! ```text
+//! greeting ─▶ options ── GO ──▶ session
+//!                │  STARTTLS
+//!                └─▶ TLS handshake ─▶ options, from the beginning ── GO ──▶ session
+//! ```
+//!
+//! Nothing is read ahead: what a client, or somebody between, sends in plain text behind
+//! `STARTTLS` goes into the TLS handshake, which fails. Where TLS is required, all options but
+//! `STARTTLS` and `ABORT` are refused before it without being looked at.
 //!
 //! A client that has chosen nothing yet can make the server hold one option
 //! (`limits::OPTION_BYTES_MAX`), for as long as [`Limits::handshake_time_max`]; the time
 //! that the server itself takes to open the disk is not counted.
+
+mod answers;
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 use vpool_block::{Attached, BlockError, Exports};
-use vpool_nbd_wire::limits::{OPTION_DATA_BYTES_MAX, OPTIONS_MAX, PAYLOAD_BYTES_MAX};
+use vpool_nbd_wire::limits::{OPTION_DATA_BYTES_MAX, OPTIONS_MAX};
 use vpool_nbd_wire::{
-    BASE_ALLOCATION, BlockSizes, CLIENT_FLAGS_BYTES, ClientFlags, ClientOption,
-    EXPORT_NAME_PADDING_BYTES, InfoKind, InfoQuery, MetaQuery, Mode, OPTION_HEADER_BYTES,
-    OptionCode, OptionErrorCode, OptionHeader, OptionReply, TransmissionFlags, WireError, greeting,
+    CLIENT_FLAGS_BYTES, ClientFlags, Mode, OPTION_HEADER_BYTES, OptionCode, OptionErrorCode,
+    OptionHeader, WireError, greeting,
 };
 
 use crate::limits::Limits;
-use crate::session::{ALLOCATION_CONTEXT, Agreed};
-use crate::status::refusal;
-
-/// Replies are sent when they have grown to this many bytes.
-const REPLY_BYTES: usize = 16 << 10;
+use crate::session::Agreed;
 
 /// Why a negotiation ended without an export.
 #[derive(Debug, thiserror::Error)]
@@ -44,43 +51,93 @@ pub(crate) enum HandshakeError {
     /// The client chose by `EXPORT_NAME`, which has no way to refuse.
     #[error("the export cannot be opened")]
     Export(#[source] BlockError),
+    /// The client chose by `EXPORT_NAME` without TLS, and it cannot be told that it must.
+    #[error("the client chose an export without TLS")]
+    Plain,
+}
+
+/// How safe the connection is, and must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Security {
+    /// TLS is not offered.
+    None,
+    /// TLS is offered.
+    Offered,
+    /// Nothing is said to who has not started TLS.
+    Required,
+    /// TLS was started.
+    Secured,
+}
+
+/// How a negotiation goes on.
+#[derive(Debug)]
+pub(crate) enum Negotiated {
+    /// An export was chosen.
+    Agreed(Agreed),
+    /// The client begins a TLS handshake now.
+    StartTls(Begun),
+    /// The client has left in good order.
+    Left,
+}
+
+/// What outlives the change to TLS: nothing that the client has chosen but its flags.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Begun {
+    /// When the client's time is over.
+    pub(crate) deadline: Instant,
+    flags: ClientFlags,
+    options_left: usize,
 }
 
 /// What follows an option.
 enum Next {
     Option,
     Start,
+    Secure,
     Leave,
 }
 
-/// Negotiates with the client behind `stream`. `None` if it left in good order.
+/// Negotiates with the client behind `stream`, which has said nothing yet.
 pub(crate) async fn negotiate<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     exports: &dyn Exports,
     remote: Option<&str>,
+    security: Security,
     limits: &Limits,
-) -> Result<Option<Agreed>, HandshakeError> {
-    Negotiation {
-        stream,
-        exports,
-        remote,
+) -> Result<Negotiated, HandshakeError> {
+    let begun = Begun {
         deadline: Instant::now() + limits.handshake_time_max,
-        no_zeroes: false,
-        mode: Mode::Simple,
-        open: None,
-        allocation_of: None,
-        replies: Vec::new(),
+        flags: ClientFlags {
+            fixed_newstyle: false,
+            no_zeroes: false,
+        },
+        options_left: OPTIONS_MAX,
+    };
+    let mut negotiation = Negotiation::new(stream, exports, remote, security, begun);
+    match negotiation.greet().await? {
+        true => negotiation.options().await,
+        false => Ok(Negotiated::Left),
     }
-    .run()
-    .await
+}
+
+/// Goes on behind the TLS handshake, as if nothing had been asked before.
+pub(crate) async fn negotiate_secured<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    exports: &dyn Exports,
+    remote: Option<&str>,
+    begun: Begun,
+) -> Result<Negotiated, HandshakeError> {
+    Negotiation::new(stream, exports, remote, Security::Secured, begun)
+        .options()
+        .await
 }
 
 struct Negotiation<'a, S> {
     stream: &'a mut S,
     exports: &'a dyn Exports,
     remote: Option<&'a str>,
-    deadline: Instant,
-    no_zeroes: bool,
+    security: Security,
+    begun: Begun,
     mode: Mode,
     /// The export that was asked about last, so that it is opened once.
     open: Option<(String, Attached)>,
@@ -89,255 +146,111 @@ struct Negotiation<'a, S> {
     replies: Vec<u8>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Negotiation<'_, S> {
-    async fn run(mut self) -> Result<Option<Agreed>, HandshakeError> {
+impl<'a, S: AsyncRead + AsyncWrite + Unpin> Negotiation<'a, S> {
+    fn new(
+        stream: &'a mut S,
+        exports: &'a dyn Exports,
+        remote: Option<&'a str>,
+        security: Security,
+        begun: Begun,
+    ) -> Self {
+        Negotiation {
+            stream,
+            exports,
+            remote,
+            security,
+            begun,
+            mode: Mode::Simple,
+            open: None,
+            allocation_of: None,
+            replies: Vec::new(),
+        }
+    }
+
+    /// Exchanges flags; `false` if the client left.
+    async fn greet(&mut self) -> Result<bool, HandshakeError> {
         self.replies.extend_from_slice(&greeting());
         self.send().await?;
         let mut flags = [0; CLIENT_FLAGS_BYTES];
         if !self.receive_or_end(&mut flags).await? {
-            return Ok(None);
+            return Ok(false);
         }
-        let flags = ClientFlags::parse(flags)?;
-        self.no_zeroes = flags.no_zeroes;
+        self.begun.flags = ClientFlags::parse(flags)?;
+        Ok(true)
+    }
+
+    async fn options(mut self) -> Result<Negotiated, HandshakeError> {
         let mut data = Vec::new();
-        for _ in 0..OPTIONS_MAX {
+        while self.begun.options_left > 0 {
+            self.begun.options_left -= 1;
             let mut header = [0; OPTION_HEADER_BYTES];
             if !self.receive_or_end(&mut header).await? {
-                return Ok(None);
+                return Ok(Negotiated::Left);
             }
             let header = OptionHeader::parse(&header)?;
-            if !flags.fixed_newstyle && header.code != OptionCode::EXPORT_NAME {
+            if !self.begun.flags.fixed_newstyle && header.code != OptionCode::EXPORT_NAME {
                 return Err(HandshakeError::Excess("an option without fixed newstyle"));
+            }
+            if self.must_wait_for_tls(header.code) {
+                self.refuse_unseen(header).await?;
+                continue;
             }
             self.receive_data(header, &mut data).await?;
             let next = self.option(header.code, &data).await?;
             self.send().await?;
             match next {
                 Next::Option => {}
-                Next::Leave => return Ok(None),
-                Next::Start => return Ok(self.agreed()),
+                Next::Leave => return Ok(Negotiated::Left),
+                Next::Secure => return Ok(Negotiated::StartTls(self.begun)),
+                Next::Start => {
+                    let agreed = self.agreed();
+                    return Ok(agreed.map_or(Negotiated::Left, Negotiated::Agreed));
+                }
             }
         }
         Err(HandshakeError::Excess("too many options"))
     }
 
-    fn agreed(self) -> Option<Agreed> {
-        let (name, device) = self.open?;
-        let allocation = self.allocation_of.as_ref() == Some(&name);
-        Some(Agreed {
-            name,
-            device,
-            mode: self.mode,
-            allocation,
-        })
+    fn must_wait_for_tls(&self, code: OptionCode) -> bool {
+        self.security == Security::Required
+            && ![OptionCode::STARTTLS, OptionCode::ABORT].contains(&code)
     }
 
-    async fn option(&mut self, code: OptionCode, data: &[u8]) -> Result<Next, HandshakeError> {
-        let option = match ClientOption::parse(code, data) {
-            Ok(option) => option,
-            Err(error) if code == OptionCode::EXPORT_NAME => return Err(error.into()),
-            Err(error) => {
-                self.refuse(code, OptionErrorCode::INVALID, &error.to_string());
-                return Ok(Next::Option);
-            }
-        };
-        match option {
-            ClientOption::ExportName(name) => return self.export_name(name).await,
-            ClientOption::Abort => {
-                self.reply(code, OptionReply::Ack);
-                return Ok(Next::Leave);
-            }
-            ClientOption::List => self.list(code).await?,
-            ClientOption::StartTls => {
-                self.refuse(
-                    code,
-                    OptionErrorCode::UNSUPPORTED,
-                    "TLS is not offered here",
-                );
-            }
-            ClientOption::Info(query) => {
-                self.info(code, &query).await;
-            }
-            ClientOption::Go(query) => {
-                if self.info(code, &query).await {
-                    return Ok(Next::Start);
-                }
-            }
-            ClientOption::StructuredReply => self.choose_mode(code, Mode::Structured),
-            ClientOption::ExtendedHeaders => self.choose_mode(code, Mode::Extended),
-            ClientOption::ListMetaContext(query) => {
-                self.contexts(code, &query, query.lists_allocation(), 0)
-                    .await;
-            }
-            ClientOption::SetMetaContext(query) => {
-                self.allocation_of = None;
-                let chosen = query.selects_allocation();
-                if self
-                    .contexts(code, &query, chosen, ALLOCATION_CONTEXT)
-                    .await
-                    && chosen
-                {
-                    self.allocation_of = Some(query.name.to_owned());
-                }
-            }
-            ClientOption::Unknown(code) => {
-                self.refuse(code, OptionErrorCode::UNSUPPORTED, "unknown option");
-            }
+    /// Steps over an option of somebody who has not proved who he is; keeps none of it.
+    async fn refuse_unseen(&mut self, header: OptionHeader) -> Result<(), HandshakeError> {
+        if header.code == OptionCode::EXPORT_NAME {
+            return Err(HandshakeError::Plain);
         }
-        Ok(Next::Option)
-    }
-
-    fn choose_mode(&mut self, code: OptionCode, mode: Mode) {
-        match (self.mode, mode) {
-            (Mode::Extended, Mode::Structured) => self.refuse(
-                code,
-                OptionErrorCode::EXTENDED_HEADERS,
-                "extended headers were chosen already",
-            ),
-            (now, mode) if now == mode => {
-                self.refuse(code, OptionErrorCode::INVALID, "chosen already");
-            }
-            _ => {
-                self.mode = mode;
-                self.reply(code, OptionReply::Ack);
-            }
+        let mut left = self.check_length(header).await?;
+        let mut unseen = [0; 512];
+        while left > 0 {
+            let part = left.min(unseen.len());
+            let received = self.stream.read_exact(&mut unseen[..part]);
+            let received = timeout_at(self.begun.deadline, received).await;
+            received.map_err(|_elapsed| HandshakeError::Timeout)??;
+            left -= part;
         }
-    }
-
-    async fn export_name(&mut self, name: &str) -> Result<Next, HandshakeError> {
-        if self.mode == Mode::Extended {
-            return Err(HandshakeError::Excess("EXPORT_NAME after extended headers"));
-        }
-        let device = self.open(name).await.map_err(HandshakeError::Export)?;
-        let flags = self.flags(&device);
-        self.replies.extend_from_slice(&device.size().to_be_bytes());
-        self.replies.extend_from_slice(&flags.to_be_bytes());
-        if !self.no_zeroes {
-            self.replies
-                .extend_from_slice(&[0; EXPORT_NAME_PADDING_BYTES]);
-        }
-        Ok(Next::Start)
-    }
-
-    /// Answers `INFO` or `GO`. Returns whether the export could be opened.
-    async fn info(&mut self, code: OptionCode, query: &InfoQuery<'_>) -> bool {
-        let device = match self.open(query.name).await {
-            Ok(device) => device,
-            Err(error) => {
-                self.refuse(code, refusal(&error), &error.to_string());
-                return false;
-            }
-        };
-        let flags = self.flags(&device);
-        self.reply(
-            code,
-            OptionReply::Export {
-                size: device.size(),
-                flags,
-            },
+        self.refuse(
+            header.code,
+            OptionErrorCode::TLS_REQUIRED,
+            "TLS comes first",
         );
-        let asks = |kind: u16| query.requests.contains(&kind);
-        if asks(InfoKind::BLOCK_SIZE) {
-            let preferred = device
-                .limits()
-                .preferred_bytes
-                .clamp(512, PAYLOAD_BYTES_MAX);
-            let preferred = 1 << preferred.ilog2();
-            let sizes = BlockSizes {
-                minimum: 1,
-                preferred,
-                maximum: PAYLOAD_BYTES_MAX,
-            };
-            self.reply(code, OptionReply::BlockSize(sizes));
-        }
-        if asks(InfoKind::NAME) {
-            self.reply(code, OptionReply::Name(query.name));
-        }
-        self.reply(code, OptionReply::Ack);
-        true
+        self.send().await
     }
 
-    /// Answers a listing or choice of contexts. Returns whether it was not refused.
-    async fn contexts(
-        &mut self,
-        code: OptionCode,
-        query: &MetaQuery<'_>,
-        found: bool,
-        id: u32,
-    ) -> bool {
-        if self.mode == Mode::Simple {
-            self.refuse(
-                code,
-                OptionErrorCode::INVALID,
-                "structured replies come first",
-            );
-            return false;
+    /// The length of the option's data, if that is not too long.
+    async fn check_length(&mut self, header: OptionHeader) -> Result<usize, HandshakeError> {
+        let length = usize::try_from(header.length).expect("usize has 32 bits or more");
+        if length <= OPTION_DATA_BYTES_MAX {
+            return Ok(length);
         }
-        if let Err(error) = self.open(query.name).await {
-            self.refuse(code, refusal(&error), &error.to_string());
-            return false;
-        }
-        if found {
-            self.reply(
-                code,
-                OptionReply::MetaContext {
-                    id,
-                    name: BASE_ALLOCATION,
-                },
-            );
-        }
-        self.reply(code, OptionReply::Ack);
-        true
-    }
-
-    async fn list(&mut self, code: OptionCode) -> Result<(), HandshakeError> {
-        let begun = Instant::now();
-        let exports = self.exports.list().await;
-        self.deadline += begun.elapsed();
-        for export in exports {
-            let (name, description) = (&export.name, &export.description);
-            self.reply(code, OptionReply::Server { name, description });
-            if self.replies.len() >= REPLY_BYTES {
-                self.send().await?;
-            }
-        }
-        self.reply(code, OptionReply::Ack);
-        Ok(())
-    }
-
-    /// Opens the export, or gives the one that is open.
-    async fn open(&mut self, name: &str) -> Result<Attached, BlockError> {
-        if let Some((open, device)) = &self.open
-            && open == name
-        {
-            return Ok(device.clone());
-        }
-        // The one that is open is let go first: a client has one disk.
-        self.open = None;
-        let begun = Instant::now();
-        let device = self.exports.attach(name, self.remote).await;
-        self.deadline += begun.elapsed();
-        let device = device?;
-        self.open = Some((name.to_owned(), device.clone()));
-        Ok(device)
-    }
-
-    fn flags(&self, device: &Attached) -> u16 {
-        TransmissionFlags::of_disk(device.limits().read_only, self.mode != Mode::Simple).0
-    }
-
-    fn reply(&mut self, code: OptionCode, reply: OptionReply<'_>) {
-        reply.encode(code, &mut self.replies);
-    }
-
-    fn refuse(&mut self, code: OptionCode, error: OptionErrorCode, message: &str) {
-        self.reply(
-            code,
-            OptionReply::Error {
-                code: error,
-                message,
-            },
+        self.refuse(
+            header.code,
+            OptionErrorCode::TOO_BIG,
+            "the option is too long",
         );
+        self.send().await?;
+        Err(HandshakeError::Excess("an option that is too long"))
     }
 
     async fn receive_data(
@@ -345,21 +258,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Negotiation<'_, S> {
         header: OptionHeader,
         data: &mut Vec<u8>,
     ) -> Result<(), HandshakeError> {
-        let length = usize::try_from(header.length).expect("usize has 32 bits or more");
-        if length > OPTION_DATA_BYTES_MAX {
-            self.refuse(
-                header.code,
-                OptionErrorCode::TOO_BIG,
-                "the option is too long",
-            );
-            self.send().await?;
-            return Err(HandshakeError::Excess("an option that is too long"));
-        }
+        let length = self.check_length(header).await?;
         // Grows with what arrives, not with what was announced; and is small again
         // for the next option.
         *data = Vec::new();
         let mut limited = (&mut *self.stream).take(u64::from(header.length));
-        let received = timeout_at(self.deadline, limited.read_to_end(data));
+        let received = timeout_at(self.begun.deadline, limited.read_to_end(data));
         match received
             .await
             .map_err(|_elapsed| HandshakeError::Timeout)??
@@ -377,12 +281,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Negotiation<'_, S> {
             }
             self.stream.read_exact(&mut bytes[1..]).await.map(|_| true)
         };
-        let received = timeout_at(self.deadline, receive).await;
+        let received = timeout_at(self.begun.deadline, receive).await;
         Ok(received.map_err(|_elapsed| HandshakeError::Timeout)??)
     }
 
     async fn send(&mut self) -> Result<(), HandshakeError> {
-        let sent = timeout_at(self.deadline, self.stream.write_all(&self.replies)).await;
+        let send = async {
+            self.stream.write_all(&self.replies).await?;
+            // TLS may hold what was written.
+            self.stream.flush().await
+        };
+        let sent = timeout_at(self.begun.deadline, send).await;
         self.replies.clear();
         Ok(sent.map_err(|_elapsed| HandshakeError::Timeout)??)
     }

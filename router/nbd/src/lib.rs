@@ -5,7 +5,7 @@
 //! [`vpool_block::Exports`].
 //!
 //! ```text
-//! server ─ accepts ─▶ handshake ─ attaches ─▶ session
+//! server ─ accepts ─▶ handshake [─ TLS] ─ attaches ─▶ session
 //!                                              │  input    bytes from the socket, parsed in place
 //!                                              │  writes   batches to write_now, the rest waits in line
 //!                                              │  reads    read_now, straight into the output
@@ -31,6 +31,7 @@ pub mod limits;
 mod output;
 mod reads;
 mod requests;
+mod secure;
 mod server;
 mod session;
 mod status;
@@ -38,4 +39,5 @@ mod unix_socket;
 mod writes;
 
 pub use limits::Limits;
+pub use secure::{Secure, Stream};
 pub use server::{NbdError, Server};

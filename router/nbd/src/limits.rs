@@ -53,6 +53,17 @@ pub(crate) const SLOW_BYTES_MIN: u64 = 64 << 10;
 /// ticks is cut off.
 pub(crate) const STUCK_TICKS: u32 = 10;
 
+/// Connections to a listener with TLS that have not proved who they are; more wait to be accepted.
+/// Each may cost one option or one TLS handshake for as long as [`Limits::handshake_time_max`]: half a
+/// MiB, as measured with clients that announce long messages and send them by halves.
+pub(crate) const STRANGERS_MAX: usize = 128;
+
+/// Time to say good-bye to a client that has left in good order.
+pub(crate) const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Between two lines of the log about strangers that were refused.
+pub(crate) const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
+
 /// No server takes more connections at a time, whatever its limits say.
 const CONNECTIONS_MAX: usize = 1 << 20;
 

@@ -42,6 +42,8 @@ pub(crate) struct Output {
     pieces: VecDeque<Piece>,
     payload_bytes: usize,
     permit: Option<Permit>,
+    /// The stream was given bytes that it may still hold (TLS seals them into records).
+    unflushed: bool,
 }
 
 impl Output {
@@ -54,6 +56,7 @@ impl Output {
             pieces: VecDeque::new(),
             payload_bytes: 0,
             permit: None,
+            unflushed: false,
         }
     }
 
@@ -162,7 +165,26 @@ impl Output {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         self.advance(sent);
+        self.unflushed = true;
         Poll::Ready(Ok(sent))
+    }
+
+    /// Whether the socket has taken all there was.
+    pub(crate) fn is_sent(&self) -> bool {
+        !self.unflushed && self.pending_bytes() == 0
+    }
+
+    /// Once all is sent, makes the stream give to the socket what it holds.
+    pub(crate) fn poll_flush<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.unflushed && self.pending_bytes() == 0 {
+            ready!(Pin::new(stream).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {

@@ -1,14 +1,14 @@
 //! Listeners, and the life of the connections that they accept.
 //!
-//! Owns: [`Server`]. Does not own: what happens on a connection (`handshake.rs`,
-//! `session.rs`).
+//! Owns: [`Server`]. Does not own: what happens on a connection (`connection.rs`).
 //!
 //! ```text
 //! serving ──shutdown──▶ draining ──all answered, or time is over──▶ ended
 //! ```
 
-use std::error::Error;
-use std::future::{Future, poll_fn};
+mod connection;
+
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,14 +21,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use vpool_block::Exports;
 
 use crate::budget::Budget;
-use crate::handshake::negotiate;
-use crate::limits::Limits;
-use crate::session::{Session, SessionError};
+use crate::handshake::Security;
+use crate::limits::{Limits, STRANGERS_MAX};
+use crate::secure::Secure;
 use crate::unix_socket::UnixSocket;
+use connection::Peer;
 
 /// Pause after the system refused to accept a connection (no descriptors, no memory):
 /// there is nothing to wait for that says when it will again.
@@ -79,6 +80,8 @@ struct Shared {
     /// One permit for each connection that is possible.
     connections: Arc<Semaphore>,
     phase: watch::Receiver<Phase>,
+    /// When a refused stranger was last spoken of, and how many were not since.
+    complained: Mutex<(Option<Instant>, u64)>,
 }
 
 impl Server {
@@ -92,6 +95,7 @@ impl Server {
             connections: Arc::new(Semaphore::new(limits.connections_max)),
             limits,
             phase,
+            complained: Mutex::default(),
         };
         Server {
             shared: Arc::new(shared),
@@ -109,7 +113,7 @@ impl Server {
         })?;
         let shared = self.shared.clone();
         self.keep(tokio::spawn(async move {
-            let each = |stream| shared.clone().spawn(stream, None);
+            let each = |stream| shared.clone().spawn(stream, Peer::default());
             shared.accept(|| socket.accept(), each).await;
         }));
         Ok(())
@@ -118,6 +122,28 @@ impl Server {
     /// Listens at a TCP address; returns the address with the port that was chosen where
     /// 0 was given. There is no encryption: loopback or a trusted network only.
     pub async fn listen_tcp(&self, address: SocketAddr) -> Result<SocketAddr, NbdError> {
+        self.listen(address, None).await
+    }
+
+    /// The same with TLS; where it is `required` nothing is said to who does not start it.
+    pub async fn listen_tls(
+        &self,
+        address: SocketAddr,
+        secure: Arc<dyn Secure>,
+        required: bool,
+    ) -> Result<SocketAddr, NbdError> {
+        let security = match required {
+            true => Security::Required,
+            false => Security::Offered,
+        };
+        self.listen(address, Some((secure, security))).await
+    }
+
+    async fn listen(
+        &self,
+        address: SocketAddr,
+        tls: Option<(Arc<dyn Secure>, Security)>,
+    ) -> Result<SocketAddr, NbdError> {
         let bind = async {
             let listener = TcpListener::bind(address).await?;
             Ok((listener.local_addr()?, listener))
@@ -126,15 +152,30 @@ impl Server {
             .await
             .map_err(|source| NbdError::Tcp { address, source })?;
         let shared = self.shared.clone();
+        let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
         self.keep(tokio::spawn(async move {
-            let each = |(stream, peer): (TcpStream, SocketAddr)| match prepare_tcp(&stream) {
-                Ok(()) => {
-                    let remote = (!peer.ip().is_loopback()).then(|| peer.ip().to_string());
-                    shared.clone().spawn(stream, remote);
-                }
-                Err(error) => tracing::debug!(%peer, %error, "cannot prepare a connection"),
+            let next = || async {
+                let stranger = match &tls {
+                    None => None,
+                    Some(_) => {
+                        let turn = strangers.clone().acquire_owned().await;
+                        Some(turn.expect("the semaphore is never closed"))
+                    }
+                };
+                listener.accept().await.map(|accepted| (accepted, stranger))
             };
-            shared.accept(|| listener.accept(), each).await;
+            let each = |((stream, address), stranger): ((TcpStream, SocketAddr), _)| {
+                let peer = Peer {
+                    remote: (!address.ip().is_loopback()).then(|| address.ip().to_string()),
+                    tls: tls.clone(),
+                    stranger,
+                };
+                match prepare_tcp(&stream) {
+                    Ok(()) => shared.clone().spawn(stream, peer),
+                    Err(error) => tracing::debug!(%address, %error, "cannot prepare a connection"),
+                }
+            };
+            shared.accept(next, each).await;
         }));
         Ok(bound)
     }
@@ -201,7 +242,7 @@ impl Shared {
     }
 
     /// Serves one client in a task of its own.
-    fn spawn<S>(self: Arc<Self>, stream: S, remote: Option<String>)
+    fn spawn<S>(self: Arc<Self>, stream: S, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -210,60 +251,9 @@ impl Shared {
             return;
         };
         tokio::spawn(async move {
-            self.serve(stream, remote).await;
+            self.serve(stream, peer).await;
             drop(slot);
         });
-    }
-
-    async fn serve<S>(&self, mut stream: S, remote: Option<String>)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send,
-    {
-        let remote = remote.as_deref();
-        let mut phase = self.phase.clone();
-        let negotiated = tokio::select! {
-            biased;
-            _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
-            negotiated = negotiate(&mut stream, &*self.exports, remote, &self.limits) => negotiated,
-        };
-        let agreed = match negotiated {
-            Ok(Some(agreed)) => agreed,
-            Ok(None) => return,
-            Err(error) => {
-                let cause = error.source().map(ToString::to_string);
-                return tracing::debug!(remote, %error, cause, "no export was chosen");
-            }
-        };
-        let export = agreed.name.clone();
-        tracing::info!(export, remote, mode = ?agreed.mode, "a client has opened a disk");
-        let budget = self.budget.for_connection(&self.limits);
-        // In a box, so that the many tasks that wait in negotiation stay small.
-        let session = Box::new(Session::new(stream, agreed, budget));
-        match self.run(session).await {
-            Ok(()) => tracing::info!(export, remote, "a client has left"),
-            Err(error) => {
-                let cause = error.source().map(ToString::to_string);
-                tracing::warn!(export, remote, %error, cause, "a connection was closed");
-            }
-        }
-    }
-
-    /// Serves a client until it leaves or the server has stopped.
-    async fn run<S>(&self, mut session: Box<Session<S>>) -> Result<(), SessionError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let mut phase = self.phase.clone();
-        tokio::select! {
-            biased;
-            ended = poll_fn(|cx| session.poll(cx)) => return ended,
-            _ = phase.wait_for(|phase| *phase != Phase::Serving) => session.drain(),
-        }
-        tokio::select! {
-            biased;
-            ended = poll_fn(|cx| session.poll(cx)) => ended,
-            _ = phase.wait_for(|phase| *phase == Phase::Ended) => Ok(()),
-        }
     }
 
     /// Returns when no connection is left.

@@ -145,6 +145,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.ticker.stuck_ticks = 0;
                 moved = true;
             }
+            if let Poll::Ready(flushed) = self.output.poll_flush(&mut self.stream, cx) {
+                flushed?;
+            }
             if self.draining && self.is_finished() {
                 return Poll::Ready(Ok(()));
             }
@@ -162,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.jobs.is_empty()
             && self.line.is_empty()
             && self.partial.is_none()
-            && self.output.pending_bytes() == 0
+            && self.output.is_sent()
     }
 
     /// Whether no further request may be begun now.

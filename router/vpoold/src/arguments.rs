@@ -1,207 +1,208 @@
 //! The command line.
 //!
-//! Owns: flags, their defaults, the check of their values. Does not own: what they mean for
-//! the parts.
+//! Owns: the subcommands and their flags. Does not own: keys, of which each is a flag too
+//! (`config/keys.rs`).
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::str::FromStr;
 
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
-use vpool_api::size;
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-/// The least journal: what the engine keeps ready for each of a few pools.
-const JOURNAL_BYTES_MIN: u64 = 128 << 20;
+use crate::config::keys::{self, Fallback, KEYS, Key};
+use crate::config::show::Format;
 
-/// The least memory that the caches can work with.
-const MEMORY_BYTES_MIN: u64 = 128 << 20;
+/// Where `vpoold dev` listens on TCP, so that the greeting's commands work as they are.
+const DEV_NBD_TCP: &str = "127.0.0.1:10809";
 
 /// The vPool storage router.
 #[derive(Debug, Parser)]
 #[command(name = "vpoold", version)]
-pub(crate) struct Arguments {
+struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
 
+/// What is to be done.
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// Run on a directory, with a demo disk; needs no configuration
     Dev {
         #[command(flatten)]
-        flags: Flags,
-        /// Where NBD listens on TCP: a loopback ADDRESS:PORT, or off
-        #[arg(
-            long,
-            visible_alias = "nbd",
-            value_name = "ADDRESS:PORT|off",
-            default_value = "127.0.0.1:10809"
-        )]
-        nbd_tcp: Tcp,
+        flags: KeyFlags,
     },
-    /// Run on a directory
+    /// Run as configured
     Run {
         #[command(flatten)]
-        flags: Flags,
-        /// Where NBD listens on TCP: a loopback ADDRESS:PORT, or off
-        #[arg(
-            long,
-            visible_alias = "nbd",
-            value_name = "ADDRESS:PORT|off",
-            default_value = "off"
-        )]
-        nbd_tcp: Tcp,
+        from: Told,
+    },
+    /// Print every setting, and who has set it
+    Config {
+        #[command(flatten)]
+        from: Told,
+        /// How it is printed
+        #[arg(short, long, value_enum, default_value_t = Format::Text)]
+        output: Format,
     },
 }
 
+/// Where settings come from.
 #[derive(Debug, Args)]
-struct Flags {
-    /// Holds the key, the journal, the caches, the metadata and the objects of pool `default`
-    #[arg(long, value_name = "DIR")]
-    data_dir: PathBuf,
-
-    /// The NBD unix socket [default: DIR/nbd.sock]
-    #[arg(long, value_name = "PATH")]
-    nbd_socket: Option<PathBuf>,
-
-    /// The API's unix socket [default: DIR/api.sock]
-    #[arg(long, value_name = "PATH")]
-    api_socket: Option<PathBuf>,
-
-    /// Where the API listens on TCP, for those who have the token in DIR/api.token: a loopback
-    /// ADDRESS:PORT, or off
-    #[arg(long, value_name = "ADDRESS:PORT|off", default_value = "127.0.0.1:7480", value_parser = api_tcp)]
-    api_tcp: Tcp,
-
-    /// SSD for the journals of all pools
-    #[arg(long, value_name = "SIZE", default_value = "16G", value_parser = size::parse)]
-    journal_size: u64,
-
-    /// Memory for caches and maps
-    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = size::parse)]
-    memory: u64,
-
-    /// SSD for the cache of each pool; 0 for none
-    #[arg(long, value_name = "SIZE", default_value = "16G", value_parser = size::parse)]
-    cache_size: u64,
+pub(crate) struct Told {
+    /// The file [default: VPOOLD_CONFIG, else /etc/vpool/vpoold.toml if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) flags: KeyFlags,
 }
 
-/// Whether and where to listen on TCP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tcp(Option<SocketAddr>);
+/// The keys that flags have set, by name.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KeyFlags(pub(crate) BTreeMap<&'static str, String>);
 
-impl FromStr for Tcp {
-    type Err = String;
+impl FromArgMatches for KeyFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<KeyFlags, clap::Error> {
+        let mut flags = KeyFlags::default();
+        flags.update_from_arg_matches(matches)?;
+        Ok(flags)
+    }
 
-    fn from_str(text: &str) -> Result<Tcp, String> {
-        loopback(
-            text,
-            "NBD over TCP is not encrypted and asks nobody who they are",
-        )
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for key in KEYS {
+            if let Some(text) = matches.get_one::<String>(key.name) {
+                self.0.insert(key.name, text.clone());
+            }
+        }
+        Ok(())
     }
 }
 
-/// The same for the API.
-fn api_tcp(text: &str) -> Result<Tcp, String> {
-    loopback(
-        text,
-        "the API over TCP is not encrypted: its token could be read on the way",
-    )
-}
-
-fn loopback(text: &str, why: &str) -> Result<Tcp, String> {
-    if text == "off" {
-        return Ok(Tcp(None));
+impl Args for KeyFlags {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        KEYS.iter()
+            .fold(command, |command, key| command.arg(argument(key)))
     }
-    let address: SocketAddr = text
-        .parse()
-        .map_err(|_| "write ADDRESS:PORT, or off".to_owned())?;
-    if !address.ip().is_loopback() {
-        return Err(format!(
-            "{why}: only a loopback address (127.0.0.1 or ::1) is possible"
-        ));
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
     }
-    Ok(Tcp(Some(address)))
 }
 
-/// What the daemon is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Settings {
-    /// Everything of this daemon is below it.
-    pub(crate) data_dir: PathBuf,
-    /// Whether the disk `demo` is made at the first start.
-    pub(crate) demo: bool,
-    /// `None`: in the data directory.
-    pub(crate) nbd_socket: Option<PathBuf>,
-    /// `None`: in the data directory.
-    pub(crate) api_socket: Option<PathBuf>,
-    /// `None`: not on TCP.
-    pub(crate) nbd_tcp: Option<SocketAddr>,
-    /// `None`: not on TCP.
-    pub(crate) api_tcp: Option<SocketAddr>,
-    /// SSD for all journals.
-    pub(crate) journal_bytes: u64,
-    /// Memory for caches and maps.
-    pub(crate) memory_bytes: u64,
-    /// SSD for each pool's cache; 0 = none.
-    pub(crate) cache_bytes: u64,
+fn argument(key: &'static Key) -> Arg {
+    let about = key.about.replace('\n', " ");
+    let default = match key.default {
+        Fallback::Is(value) => value,
+        Fallback::Unset { means, .. } => means,
+    };
+    let argument = Arg::new(key.name)
+        .long(key.flag)
+        .value_name(key.kind.form())
+        .help(format!(
+            "{} [default: {default}]",
+            about.trim_end_matches('.')
+        ))
+        .value_parser(move |text: &str| key.kind.parse(text).map(|_| text.to_owned()));
+    match key.name {
+        keys::NBD_TCP => argument.visible_alias("nbd"),
+        _ => argument,
+    }
 }
 
-impl Arguments {
-    /// The settings, or what is wrong with the flags.
-    pub(crate) fn settings(self) -> Result<Settings, clap::Error> {
-        let (flags, nbd_tcp, demo) = match self.command {
-            Command::Dev { flags, nbd_tcp } => (flags, nbd_tcp, true),
-            Command::Run { flags, nbd_tcp } => (flags, nbd_tcp, false),
-        };
-        at_least("--journal-size", flags.journal_size, JOURNAL_BYTES_MIN)?;
-        at_least("--memory", flags.memory, MEMORY_BYTES_MIN)?;
-        Ok(Settings {
-            data_dir: flags.data_dir,
-            demo,
-            nbd_socket: flags.nbd_socket,
-            api_socket: flags.api_socket,
-            nbd_tcp: nbd_tcp.0,
-            api_tcp: flags.api_tcp.0,
-            journal_bytes: flags.journal_size,
-            memory_bytes: flags.memory,
-            cache_bytes: flags.cache_size,
+/// The command; `dev` needs its directory named, and has TCP without being asked.
+fn command() -> clap::Command {
+    Arguments::command().mut_subcommand("dev", |dev| {
+        dev.mut_arg(keys::DATA_DIR, |arg| {
+            let about = "Holds the key, the journal, the caches, the metadata and the objects of \
+                         pool `default`";
+            arg.required(true).help(about)
         })
-    }
+        .mut_arg(keys::NBD_TCP, |arg| {
+            let about = "Where NBD listens on TCP: ADDRESS:PORT, or off";
+            arg.default_value(DEV_NBD_TCP).help(about)
+        })
+    })
 }
 
-fn at_least(flag: &str, bytes: u64, bytes_min: u64) -> Result<(), clap::Error> {
-    if bytes >= bytes_min {
-        return Ok(());
+impl Command {
+    /// Reads the command line; ends the process where it is wrong, or asks for help.
+    pub(crate) fn parse() -> Command {
+        Command::of(command().get_matches()).unwrap_or_else(|error| error.exit())
     }
-    let message = format!(
-        "{flag} {} is too small: at least {} is needed",
-        size::format(bytes),
-        size::format(bytes_min)
-    );
-    Err(Arguments::command().error(ErrorKind::ValueValidation, message))
+
+    fn of(mut matches: ArgMatches) -> Result<Command, clap::Error> {
+        let arguments = Arguments::from_arg_matches_mut(&mut matches);
+        arguments
+            .map(|arguments| arguments.command)
+            .map_err(|error| error.format(&mut command()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     //! Flags, good and bad.
 
-    use super::{Arguments, Settings};
-    use clap::{CommandFactory, Parser};
+    use super::{Command, command};
+    use crate::config::{Settings, Sources};
 
-    fn settings(line: &str) -> Result<Settings, clap::Error> {
-        Arguments::try_parse_from(line.split(' ')).and_then(Arguments::settings)
+    fn parsed(line: &str) -> Result<Command, clap::Error> {
+        command()
+            .try_get_matches_from(line.split(' '))
+            .and_then(Command::of)
+    }
+
+    fn try_settings(line: &str) -> anyhow::Result<Settings> {
+        let (flags, demo) = match parsed(line).expect("it is good") {
+            Command::Dev { flags } => (flags, true),
+            Command::Run { from } => (from.flags, false),
+            Command::Config { .. } => unreachable!("it is not asked for"),
+        };
+        let effective = Sources::of_flags(flags.0).read().expect("it is good");
+        Settings::new(&effective, demo)
+    }
+
+    fn settings(line: &str) -> Settings {
+        try_settings(line).expect("they go together")
+    }
+
+    #[test]
+    fn nobody_from_outside_comes_in_unknown() {
+        let tls = "--nbd-tls-certificate c --nbd-tls-key k --nbd-tls-client-ca a";
+        for bad in [
+            "vpoold dev --data-dir d --nbd-tcp 0.0.0.0:10809".to_owned(),
+            "vpoold run --nbd-tcp [::]:10809".to_owned(),
+            format!("vpoold run --nbd-tcp 10.0.0.1:10809 {tls} --nbd-tls-required false"),
+        ] {
+            let error = try_settings(&bad).expect_err(&bad).to_string();
+            assert!(error.starts_with("--nbd-tcp: nbd.tcp: "), "{error}");
+        }
+        for bad in [
+            "vpoold dev --data-dir d --api-tcp 0.0.0.0:7480",
+            "vpoold run --api-tcp 192.0.2.1:7480",
+        ] {
+            let error = try_settings(bad).expect_err(bad).to_string();
+            assert!(error.starts_with("--api-tcp: api.tcp: "), "{error}");
+        }
+        for half in [
+            "vpoold run --nbd-tls-certificate c --nbd-tls-key k",
+            "vpoold run --nbd-tls-client-ca a",
+            "vpoold run --nbd-tls-required false",
+        ] {
+            let error = try_settings(half).expect_err(half).to_string();
+            assert!(error.contains("go together"), "{error}");
+        }
+        let good = settings(&format!("vpoold run --nbd-tcp 0.0.0.0:10809 {tls}"));
+        assert!(good.nbd_tls.is_some_and(|tls| tls.required));
+        let loopback = format!("vpoold run --nbd-tcp [::1]:1 {tls} --nbd-tls-required false");
+        assert!(settings(&loopback).nbd_tls.is_some_and(|tls| !tls.required));
     }
 
     #[test]
     fn the_command_is_sound() {
-        Arguments::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]
     fn defaults() {
-        let dev = settings("vpoold dev --data-dir d").expect("as documented");
+        let dev = settings("vpoold dev --data-dir d");
         assert_eq!(
             dev.nbd_tcp,
             Some("127.0.0.1:10809".parse().expect("an address"))
@@ -211,12 +212,10 @@ mod tests {
             (dev.journal_bytes, dev.memory_bytes, dev.cache_bytes),
             (16 << 30, 1 << 30, 16 << 30)
         );
-        let run = settings("vpoold run --data-dir d").expect("as documented");
+        let run = settings("vpoold run --data-dir d");
         assert_eq!((run.nbd_tcp, run.demo), (None, false));
-        assert_eq!(
-            run.api_tcp,
-            Some("127.0.0.1:7480".parse().expect("an address"))
-        );
+        let loopback = Some("127.0.0.1:7480".parse().expect("an address"));
+        assert_eq!((dev.api_tcp, run.api_tcp), (loopback, loopback));
     }
 
     #[test]
@@ -225,27 +224,32 @@ mod tests {
             "vpoold dev --data-dir d --nbd-tcp off",
             "vpoold dev --data-dir d --nbd 127.0.0.1:0",
             "vpoold dev --data-dir d --nbd-tcp [::1]:10809",
+            "vpoold run",
+            "vpoold run --config /c",
             "vpoold run --data-dir d --journal-size 128M --memory 128M --cache-size 0",
-            "vpoold run --data-dir d --nbd-socket /n --api-socket /a",
+            "vpoold run --data-dir d --nbd-socket /n --api-socket /a --log info,vpool_nbd=debug",
+            "vpoold config --config /c -o json --memory 2G",
+            "vpoold config -o sample",
             "vpoold run --data-dir d --api-tcp off",
             "vpoold dev --data-dir d --api-tcp [::1]:0",
         ] {
-            assert!(settings(good).is_ok(), "{good}");
+            assert!(parsed(good).is_ok(), "{good}: {:?}", parsed(good));
         }
         for bad in [
             "vpoold",
             "vpoold dev",
-            "vpoold dev --data-dir d --nbd-tcp 0.0.0.0:10809",
+            "vpoold dev --data-dir d --config /c",
             "vpoold dev --data-dir d --nbd-tcp 10809",
-            "vpoold dev --data-dir d --api-tcp 0.0.0.0:7480",
-            "vpoold run --data-dir d --api-tcp 192.0.2.1:7480",
-            "vpoold run --data-dir d --api-tcp localhost:7480",
-            "vpoold run --data-dir d --api-tcp",
             "vpoold dev --data-dir d --journal-size 1M",
             "vpoold dev --data-dir d --memory 1M",
             "vpoold dev --data-dir d --memory lots",
+            "vpoold run --log a=b=c",
+            "vpoold run --data-dir d --api-tcp localhost:7480",
+            "vpoold run --data-dir d --api-tcp",
+            "vpoold run --nbd-tls-required perhaps",
+            "vpoold config -o yaml",
         ] {
-            assert!(settings(bad).is_err(), "{bad}");
+            assert!(parsed(bad).is_err(), "{bad}");
         }
     }
 }

@@ -15,13 +15,15 @@ pub(crate) fn text(doors: &Doors, demo: bool) -> String {
         data_dir,
         nbd_socket,
         nbd_tcp,
+        nbd_tls,
         api_socket,
         api_tcp,
     } = doors;
-    let and = |address: &Option<String>| {
+    let and = |address: &Option<String>, how| {
         let address = address.as_ref();
-        address.map_or(String::new(), |address| format!(" and {address}"))
+        address.map_or(String::new(), |address| format!(" and {address}{how}"))
     };
+    let tls = if *nbd_tls { " (TLS)" } else { "" };
     format!(
         "vPool {version} serves {data_dir} (pid {pid})\n\
          \n\
@@ -37,8 +39,8 @@ pub(crate) fn text(doors: &Doors, demo: bool) -> String {
          \n\
          Control-C stops it; what was written stays. {data_dir}/grid.key is the key to it:\n\
          keep a copy of that file elsewhere.\n",
-        nbd_tcp = and(nbd_tcp),
-        api_tcp = and(api_tcp),
+        nbd_tcp = and(nbd_tcp, tls),
+        api_tcp = and(api_tcp, ""),
         version = env!("CARGO_PKG_VERSION"),
         pid = std::process::id(),
         demo = if demo {

@@ -58,6 +58,8 @@ pub(crate) struct Doors {
     pub(crate) nbd_socket: String,
     /// The NBD address, where there is one.
     pub(crate) nbd_tcp: Option<String>,
+    /// Whether clients start TLS there.
+    pub(crate) nbd_tls: bool,
     /// The API's unix socket.
     pub(crate) api_socket: String,
     /// The API's address on TCP, where there is one.

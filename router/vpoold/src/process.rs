@@ -5,22 +5,46 @@
 use std::backtrace::Backtrace;
 use std::io::IsTerminal;
 
+use anyhow::Context;
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
 };
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, ParseError};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
-/// Lines to the standard error, as many as `RUST_LOG` asks for; by default info and above.
-pub(crate) fn log_to_stderr() {
-    let filter = EnvFilter::builder()
+/// What is logged, to be changed while the process lives.
+#[derive(Debug)]
+pub(crate) struct LogFilter(reload::Handle<EnvFilter, Registry>);
+
+impl LogFilter {
+    /// Logs what this filter lets through, from now on.
+    pub(crate) fn set(&self, filter: EnvFilter) -> anyhow::Result<()> {
+        self.0
+            .reload(filter)
+            .context("cannot change what is logged")
+    }
+}
+
+/// Reads a filter; an empty one is "info".
+pub(crate) fn filter(text: &str) -> Result<EnvFilter, ParseError> {
+    EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
-        .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .parse(text)
+}
+
+/// Lines to the standard error, as many as the filter lets through.
+pub(crate) fn log_to_stderr(filter: EnvFilter) -> LogFilter {
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
         .init();
+    LogFilter(handle)
 }
 
 /// A panic in a task ends that task; here it is said, with the place.

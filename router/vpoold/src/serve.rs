@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lock ─▶ key ─▶ meta ─▶ router ─▶ pools ─▶ NBD, API ─▶ greeting
-//!                                                │ SIGTERM, SIGINT
+//!                                                │ SIGTERM, SIGINT  (SIGHUP: reload)
 //!                         end ◀─ ship ≤ 20 s ◀─ doors close ≤ 5 s
 //! ```
 //!
@@ -11,6 +11,7 @@
 //! A second signal ends the shipping at once: what is not shipped stays in the journal, as
 //! it does after a kill.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,26 +25,37 @@ use vpool_engine::router::{Router, RouterParts};
 use vpool_host::Host;
 use vpool_metadata::{Metadata, PoolEntry};
 use vpool_seal::GridKey;
+use vpool_tls::Tls;
 
 use crate::activity::{Activity, CountedExports};
 use crate::api;
-use crate::arguments::Settings;
 use crate::banner;
+use crate::config::Settings;
 use crate::daemon::{Daemon, Doors};
 use crate::data_dir::DataDir;
 use crate::databases::{MapCache, Meta};
 use crate::events::Events;
 use crate::first_start;
 use crate::key_file;
+use crate::nbd_tls::NbdTls;
+use crate::notify::{self, Notify};
+use crate::reload::Reload;
 use crate::tasks::Tasks;
 use crate::token::Token;
 use crate::watch::watch;
+use crate::watchdog;
+
+/// What the service manager shows while all is as it should be.
+pub(crate) const SERVING: &str = "serving";
 
 /// How long clients have to take their last answers.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How long the end may ship what is in the journal.
 const SHIP_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// While the end goes on the service manager is told so often that it does.
+const END_STEP: Duration = Duration::from_secs(5);
 
 /// How long the start waits for pools whose stores are slow; they go on opening behind it.
 const OPEN_TIME_MAX: Duration = Duration::from_secs(10);
@@ -56,7 +68,15 @@ const ENGINE_MEMORY_BYTES_MIN: u64 = 64 << 20;
 
 /// Serves until a signal comes. The directory's locks are the caller's to hold until all
 /// tasks have ended.
-pub(crate) async fn serve(settings: &Settings, dir: &DataDir, host: Host) -> anyhow::Result<()> {
+pub(crate) async fn serve(
+    settings: &Settings,
+    nbd_tls: Option<Arc<Tls>>,
+    reload: Option<Reload>,
+    dir: &DataDir,
+    host: Host,
+) -> anyhow::Result<()> {
+    let notify = Arc::new(Notify::from_environment());
+    notify.status("opening the pools");
     let key = key_file::read_or_create(dir, &host)?;
     let objects = dir.lock_objects(&host)?;
     warn_of_little_space(&host, dir, settings);
@@ -81,13 +101,19 @@ pub(crate) async fn serve(settings: &Settings, dir: &DataDir, host: Host) -> any
     // Ends with this function, whatever happens.
     let mut background = open_others(&daemon, others).await;
 
-    let signals = Signals::listen()?;
+    let mut signals = Signals::listen(reload.is_some())?;
     let nbd = nbd(CountedExports::new(router.clone(), activity), settings);
-    let mut doors = open_doors(&nbd, settings, dir).await?;
+    let mut doors = open_doors(&nbd, settings, nbd_tls, dir).await?;
     let api = Api::open(&daemon, &meta, dir, &mut doors, settings, &host).await?;
-    background.spawn(watch(daemon, api.events.clone()));
+    background.spawn(watch(daemon.clone(), api.events.clone()));
     banner::print(&doors, settings.demo);
-    until_signal(signals, nbd, api, &router).await
+    notify.ready(SERVING);
+    let mut alive = JoinSet::new();
+    if let Some(patience) = notify::watchdog_time() {
+        alive.spawn(watchdog::run(patience, notify.clone(), daemon));
+    }
+    until_end(&mut signals, reload, &notify).await;
+    end(&mut signals, nbd, api, &router, &notify).await
 }
 
 /// The API's doors and what goes on behind them.
@@ -247,6 +273,7 @@ fn nbd(exports: CountedExports, settings: &Settings) -> vpool_nbd::Server {
 async fn open_doors(
     nbd: &vpool_nbd::Server,
     settings: &Settings,
+    tls: Option<Arc<Tls>>,
     dir: &DataDir,
 ) -> anyhow::Result<Doors> {
     let socket = |given: &Option<PathBuf>, name: &str| match given {
@@ -257,10 +284,18 @@ async fn open_doors(
     let api_socket = socket(&settings.api_socket, "api.sock")?;
     nbd.listen_unix(&nbd_socket)
         .context("is the path too long (108 bytes at most)? --nbd-socket PATH chooses another")?;
+    let nbd_tls = tls.is_some();
     let nbd_tcp = match settings.nbd_tcp {
         None => None,
         Some(address) => {
-            let bound = nbd.listen_tcp(address).await.context(
+            let bound = match (tls, &settings.nbd_tls) {
+                (Some(tls), Some(files)) => {
+                    let secure = Arc::new(NbdTls(tls));
+                    nbd.listen_tls(address, secure, files.required).await
+                }
+                _ => nbd.listen_tcp(address).await,
+            };
+            let bound = bound.context(
                 "is another daemon there? --nbd-tcp ADDRESS:PORT chooses another, --nbd-tcp off none",
             )?;
             Some(bound.to_string())
@@ -270,19 +305,31 @@ async fn open_doors(
         data_dir: text(dir.path())?,
         nbd_socket: text(&nbd_socket)?,
         nbd_tcp,
+        nbd_tls,
         api_socket: text(&api_socket)?,
         api_tcp: None,
     })
 }
 
-/// Waits for a signal, then ends in order.
-async fn until_signal(
-    mut signals: Signals,
+/// Reloads whenever a signal asks for it, until one asks for the end.
+async fn until_end(signals: &mut Signals, mut reload: Option<Reload>, notify: &Notify) {
+    while signals.next().await == Told::Reload {
+        if let Some(reload) = &mut reload {
+            notify.reloading();
+            notify.ready(&reload.reload());
+        }
+    }
+}
+
+/// Ends in order, or at once when asked again.
+async fn end(
+    signals: &mut Signals,
     nbd: vpool_nbd::Server,
     api: Api,
     router: &Router,
+    notify: &Notify,
 ) -> anyhow::Result<()> {
-    signals.next().await;
+    notify.stopping("shipping what is in the journal");
     tracing::info!(
         "stopping: what was accepted is completed, then shipped for at most {SHIP_TIME_MAX:?}"
     );
@@ -292,11 +339,20 @@ async fn until_signal(
     };
     tokio::select! {
         biased;
-        () = signals.next() => {
+        () = signals.end() => {
             tracing::warn!("stopping at once: what is not shipped stays in the journal");
             Ok(())
         }
         ended = in_order => ended.map_err(|error| anyhow!(error)).context("not all was closed in order"),
+        never = still_ending(notify) => match never {},
+    }
+}
+
+/// Keeps the service manager from losing patience.
+async fn still_ending(notify: &Notify) -> Infallible {
+    loop {
+        notify.extend(3 * END_STEP);
+        tokio::time::sleep(END_STEP).await;
     }
 }
 
@@ -307,25 +363,49 @@ fn text(path: &Path) -> anyhow::Result<String> {
     Ok(text.to_owned())
 }
 
-/// SIGTERM and SIGINT.
+/// What a signal says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    End,
+    Reload,
+}
+
+/// SIGTERM, SIGINT, and SIGHUP where it is not left to end the process.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Option<Signal>,
 }
 
 impl Signals {
-    fn listen() -> anyhow::Result<Signals> {
+    fn listen(hangup: bool) -> anyhow::Result<Signals> {
+        let listen = |kind, name| signal(kind).with_context(|| format!("listen for {name}"));
         Ok(Signals {
-            terminate: signal(SignalKind::terminate()).context("listen for SIGTERM")?,
-            interrupt: signal(SignalKind::interrupt()).context("listen for SIGINT")?,
+            terminate: listen(SignalKind::terminate(), "SIGTERM")?,
+            interrupt: listen(SignalKind::interrupt(), "SIGINT")?,
+            hangup: match hangup {
+                true => Some(listen(SignalKind::hangup(), "SIGHUP")?),
+                false => None,
+            },
         })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Told {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Told::End,
+            _ = self.interrupt.recv() => Told::End,
+            _ = hangup => Told::Reload,
         }
+    }
+
+    async fn end(&mut self) {
+        while self.next().await != Told::End {}
     }
 }

@@ -186,7 +186,8 @@ impl Swift {
         self.script("update", &[])
     }
 
-    /// Has every token be forgotten (the proxy keeps them in memcached).
+    /// Has the proxy forget its own tokens, and what it knows of Keystone's; they are in
+    /// memcached.
     pub fn lose_tokens(&self) -> anyhow::Result<()> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port + MEMCACHED))?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;

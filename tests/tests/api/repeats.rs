@@ -1,7 +1,7 @@
 //! Requests that are repeated with their key.
 
 use anyhow::ensure;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Place;
 
@@ -12,7 +12,7 @@ fn a_repeated_request_is_carried_out_once() -> anyhow::Result<()> {
     let door = place.unix();
     let key = [("idempotency-key", "a key of mine")];
     let body = json!({"name": "a", "size_bytes": 512});
-    let ask = |path: &str, body| door.ask_with("POST", path, &key, body);
+    let ask = |path: &str, body: &Value| door.ask_with("POST", path, &key, body);
     // Asked about first: that spends no key.
     ensure!(ask("/api/v1/disks?dry_run=true", &body)?.status == 200);
     let answers: Vec<_> = std::thread::scope(|scope| {

@@ -12,7 +12,7 @@ use vpool_tests::daemon::{Flags, World, lock};
 
 use super::{Place, create_disk, no_complaints, oracle, write_all};
 
-const TOKEN_LIFE: Duration = Duration::from_secs(4);
+const TOKEN_LIFE: Duration = Duration::from_secs(8);
 
 #[test]
 fn a_pool_over_the_ends_of_tokens() -> anyhow::Result<()> {
@@ -40,7 +40,7 @@ fn a_pool_over_the_ends_of_tokens() -> anyhow::Result<()> {
     create_disk(&world, "cloud:a")?;
     let (mut a, door) = (oracle(1)?, world.door("cloud:a"));
     let begun = Instant::now();
-    while begun.elapsed() < 3 * TOKEN_LIFE {
+    while begun.elapsed() < 2 * TOKEN_LIFE {
         write_all(&mut [(&mut a, door.clone())], || {
             world.vpool(&["pool", "sync", "cloud"]).map(drop)
         })?;

@@ -42,18 +42,26 @@ fn a_listing_that_lags() -> anyhow::Result<()> {
     ensure!(listed().is_err(), "the container's server is not away");
     write_all(&mut [(&mut a, door_a.clone())], sync)?;
     create_disk(&world, "cloud:b")?;
-    let mut both = [(&mut a, door_a.clone()), (&mut b, door_b.clone())];
-    write_all(&mut both, sync)?;
+    write_all(
+        &mut [(&mut a, door_a.clone()), (&mut b, door_b.clone())],
+        sync,
+    )?;
     daemon.kill()?;
     daemon = world.start(&Flags::default())?;
-    write_all(&mut both, sync)?;
+    write_all(
+        &mut [(&mut a, door_a.clone()), (&mut b, door_b.clone())],
+        sync,
+    )?;
     a.verify(&door_a).context("while nothing is listed")?;
     b.verify(&door_b).context("while nothing is listed")?;
 
     // It is back, and its listing is of long ago.
     swift.server_start("container")?;
     ensure!(listed()? == before, "the listing does not lag");
-    write_all(&mut both, sync)?;
+    write_all(
+        &mut [(&mut a, door_a.clone()), (&mut b, door_b.clone())],
+        sync,
+    )?;
     daemon.terminate()?;
     no_complaints(&world)?;
 

@@ -76,6 +76,9 @@ async fn the_gateway_is_killed_and_returns() {
     let store = connect(config(&ceph, &ceph.endpoint, "outage"));
     store.put(&key("held"), body(100_000)).await.unwrap();
     ceph.gateway_stop().unwrap();
+    // The first that is sent meets the end of an old connection.
+    let error = store.head(&key("held")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     for (operation, result) in every_operation(&*store, &key("held")).await {
         let error = result.expect_err(operation);
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{operation}: {error}");

@@ -12,8 +12,8 @@ async fn conformance_through_the_s3_client() {
     let Some(swift) = Swift::shared() else {
         return;
     };
-    swift.create_container("s3").unwrap();
-    let url = format!("{}/s3/some/prefix", swift.endpoint());
+    swift.create_container("s3-door").unwrap();
+    let url = format!("{}/s3-door/some/prefix", swift.endpoint());
     let config = S3Config::from_url(&url, swift.s3_credentials_file()).unwrap();
     let store: Arc<dyn ObjectStore> = Arc::new(S3Store::connect(config).unwrap());
     let options = ConformanceOptions {

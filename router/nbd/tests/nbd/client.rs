@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 use vpool_nbd_wire::{
@@ -40,8 +40,8 @@ pub(crate) enum Content {
     Error(Errno, Option<u64>, usize),
 }
 
-pub(crate) struct Client {
-    pub(crate) stream: UnixStream,
+pub(crate) struct Client<S = UnixStream> {
+    pub(crate) stream: S,
     pub(crate) mode: Mode,
     received: Vec<u8>,
     /// Lengths of reads under way, for simple replies; offsets, for the others.
@@ -53,7 +53,26 @@ pub(crate) struct Client {
 impl Client {
     /// A connection after the exchange of flags.
     pub(crate) async fn connect(socket: &Path) -> Self {
-        let mut stream = UnixStream::connect(socket).await.unwrap();
+        Client::greet(UnixStream::connect(socket).await.unwrap()).await
+    }
+
+    /// A connection to the default export, with block status where the mode has it.
+    pub(crate) async fn open(socket: &Path, mode: Mode) -> Self {
+        let mut client = Self::connect(socket).await;
+        client.choose(mode).await;
+        client
+    }
+
+    /// A second handle of the connection, to send while replies are received.
+    pub(crate) fn writer(&self) -> UnixStream {
+        let handle = self.stream.as_fd().try_clone_to_owned().unwrap();
+        UnixStream::from_std(handle.into()).unwrap()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// The exchange of flags.
+    pub(crate) async fn greet(mut stream: S) -> Self {
         let mut greeting = [0; GREETING_BYTES];
         stream.read_exact(&mut greeting).await.unwrap();
         assert_eq!(parse_greeting(&greeting), Ok(3));
@@ -62,6 +81,12 @@ impl Client {
             no_zeroes: true,
         };
         stream.write_all(&flags.encode()).await.unwrap();
+        stream.flush().await.unwrap();
+        Client::negotiating(stream)
+    }
+
+    /// A client behind the exchange of flags.
+    pub(crate) fn negotiating(stream: S) -> Self {
         Client {
             stream,
             mode: Mode::Simple,
@@ -72,9 +97,9 @@ impl Client {
         }
     }
 
-    /// A connection to the default export, with block status where the mode has it.
-    pub(crate) async fn open(socket: &Path, mode: Mode) -> Self {
-        let mut client = Self::connect(socket).await;
+    /// Chooses the default export, with block status where the mode has it.
+    pub(crate) async fn choose(&mut self, mode: Mode) {
+        let client = self;
         let option = match mode {
             Mode::Simple => None,
             Mode::Structured => Some(ClientOption::StructuredReply),
@@ -96,7 +121,6 @@ impl Client {
         let answers = client.option(&ClientOption::Go(info)).await;
         assert_eq!(answers.last(), Some(&Answer::Ack));
         client.mode = mode;
-        client
     }
 
     /// Sends an option and collects the answers up to the last.
@@ -104,6 +128,7 @@ impl Client {
         let mut bytes = Vec::new();
         option.encode(&mut bytes);
         self.stream.write_all(&bytes).await.unwrap();
+        self.stream.flush().await.unwrap();
         self.answers().await.expect("the server answers")
     }
 
@@ -149,12 +174,6 @@ impl Client {
         matches!(self.receive().await, Some(0) | None)
     }
 
-    /// A second handle of the connection, to send while replies are received.
-    pub(crate) fn writer(&self) -> UnixStream {
-        let handle = self.stream.as_fd().try_clone_to_owned().unwrap();
-        UnixStream::from_std(handle.into()).unwrap()
-    }
-
     /// The cookie of the last request.
     pub(crate) fn last_cookie(&self) -> u64 {
         self.cookie
@@ -196,6 +215,7 @@ impl Client {
     ) -> u64 {
         let bytes = self.request(command, flags, offset, length);
         self.stream.write_all(&bytes).await.unwrap();
+        self.stream.flush().await.unwrap();
         self.cookie
     }
 
@@ -204,6 +224,7 @@ impl Client {
         let mut bytes = self.request(Command::Write, flags, offset, data.len() as u64);
         bytes.extend_from_slice(data);
         self.stream.write_all(&bytes).await.unwrap();
+        self.stream.flush().await.unwrap();
         self.cookie
     }
 

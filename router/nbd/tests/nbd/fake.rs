@@ -227,11 +227,14 @@ impl BlockDevice for FakeDisk {
 pub(crate) struct Shelf {
     pub(crate) disks: HashMap<String, Attached>,
     pub(crate) attached: Mutex<Vec<String>>,
+    /// How often they were listed.
+    pub(crate) listed: Mutex<usize>,
 }
 
 #[async_trait]
 impl Exports for Shelf {
     async fn list(&self) -> Vec<ExportName> {
+        *self.listed.lock().unwrap() += 1;
         let mut names: Vec<_> = self.disks.keys().cloned().collect();
         names.sort();
         let line = |name| ExportName {
@@ -273,6 +276,7 @@ impl Fixture {
         let shelf = Arc::new(Shelf {
             disks,
             attached: Mutex::default(),
+            listed: Mutex::default(),
         });
         let server = Server::new(shelf.clone(), limits);
         server.listen_unix(&socket).unwrap();

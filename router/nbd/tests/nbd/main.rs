@@ -16,4 +16,5 @@ mod hostile;
 mod order;
 mod random;
 mod real;
+mod tls;
 mod transmission;

@@ -14,7 +14,7 @@ use crate::transmission::pattern;
 const MIB: usize = 1 << 20;
 
 /// Whether `name` can be used; if not, it says so, or fails where CI demands it.
-async fn has(name: &str, arguments: &[&str]) -> bool {
+pub(crate) async fn has(name: &str, arguments: &[&str]) -> bool {
     let mut run = Command::new(name);
     run.args(arguments)
         .stdout(Stdio::null())
@@ -32,7 +32,7 @@ async fn has(name: &str, arguments: &[&str]) -> bool {
 }
 
 /// What the tool prints; it must succeed, in good time.
-async fn run<A: AsRef<OsStr>>(name: &str, arguments: &[A]) -> String {
+pub(crate) async fn run<A: AsRef<OsStr>>(name: &str, arguments: &[A]) -> String {
     let output = Command::new(name)
         .args(arguments)
         .kill_on_drop(true)
@@ -47,7 +47,7 @@ async fn run<A: AsRef<OsStr>>(name: &str, arguments: &[A]) -> String {
     stdout
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 

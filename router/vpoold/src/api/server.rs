@@ -14,6 +14,7 @@ mod unix;
 
 use std::future::Future;
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -52,9 +54,29 @@ pub(crate) struct Server {
 }
 
 /// A stream that HTTP can be spoken on.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    /// Returns when something can be read.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static {
+    /// Returns when something can be read, or it may seem so.
     fn readable(&self) -> impl Future<Output = io::Result<()>> + Send;
+    /// Whether something can be read; `WouldBlock` if not.
+    fn peek_now(&self) -> io::Result<()>;
+}
+
+/// Returns when the first byte is there, or the end.
+async fn begun(stream: &impl Stream) -> io::Result<()> {
+    loop {
+        stream.readable().await?;
+        match stream.peek_now() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            other => return other,
+        }
+    }
+}
+
+/// Looks at the first byte and leaves it where it is.
+fn peek(socket: impl AsFd) -> io::Result<()> {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    recv(socket, &mut [0_u8; 1], flags)?;
+    Ok(())
 }
 
 /// Where streams come from.
@@ -109,7 +131,7 @@ async fn accept(
                         biased;
                         _ = stop_time(&mut stopped) => return,
                         // Who sends nothing leaves by itself.
-                        readable = tokio::time::timeout(HEAD_TIME_MAX, stream.readable()) => {
+                        readable = tokio::time::timeout(HEAD_TIME_MAX, begun(&stream)) => {
                             if !matches!(readable, Ok(Ok(()))) {
                                 return;
                             }

@@ -78,6 +78,7 @@ impl super::Doors {
             export: format!("{pool}:{disk}"),
             nbd_socket: self.nbd_socket.clone(),
             nbd_tcp: self.nbd_tcp.clone(),
+            nbd_tls: self.nbd_tls,
         }
     }
 }

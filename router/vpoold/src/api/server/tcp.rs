@@ -8,9 +8,10 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use axum::Router;
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Listen, Server, Stream};
+use super::{Listen, Server, Stream, peek};
 
 /// An address that is ours; connections wait until they are taken.
 #[derive(Debug)]
@@ -22,6 +23,10 @@ pub(crate) struct Bound {
 impl Stream for TcpStream {
     fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
         TcpStream::readable(self)
+    }
+
+    fn peek_now(&self) -> io::Result<()> {
+        self.try_io(Interest::READABLE, || peek(self))
     }
 }
 

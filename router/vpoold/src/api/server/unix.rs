@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use axum::Router;
+use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 
-use super::{Listen, Server, Stream};
+use super::{Listen, Server, Stream, peek};
 
 /// Owner and group may connect.
 const MODE: u32 = 0o660;
@@ -35,6 +36,10 @@ pub(crate) struct Socket {
 impl Stream for UnixStream {
     fn readable(&self) -> impl Future<Output = io::Result<()>> + Send {
         UnixStream::readable(self)
+    }
+
+    fn peek_now(&self) -> io::Result<()> {
+        self.try_io(Interest::READABLE, || peek(self))
     }
 }
 

@@ -1,0 +1,161 @@
+//! The settings, as the parts of the daemon take them.
+//!
+//! Owns: [`Settings`], and rules between keys. Does not own: rules of one key (`value.rs`).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{bail, ensure};
+
+use super::value::Value;
+use super::{Effective, Origin, keys};
+
+/// What the daemon is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Everything of this daemon is below it.
+    pub(crate) data_dir: PathBuf,
+    /// Whether the disk `demo` is made at the first start.
+    pub(crate) demo: bool,
+    /// `None`: in the data directory.
+    pub(crate) nbd_socket: Option<PathBuf>,
+    /// `None`: in the data directory.
+    pub(crate) api_socket: Option<PathBuf>,
+    /// `None`: not on TCP.
+    pub(crate) api_tcp: Option<SocketAddr>,
+    /// `None`: not on TCP.
+    pub(crate) nbd_tcp: Option<SocketAddr>,
+    /// `None`: no TLS on it.
+    pub(crate) nbd_tls: Option<TlsFiles>,
+    /// SSD for all journals.
+    pub(crate) journal_bytes: u64,
+    /// Memory for caches and maps.
+    pub(crate) memory_bytes: u64,
+    /// SSD for each pool's cache; 0 = none.
+    pub(crate) cache_bytes: u64,
+    /// What is logged.
+    pub(crate) log: String,
+}
+
+/// What a door with TLS needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsFiles {
+    /// The server's certificate, with those between it and its CA.
+    pub(crate) certificate: PathBuf,
+    /// Its key.
+    pub(crate) key: PathBuf,
+    /// Who signs clients' certificates.
+    pub(crate) client_ca: PathBuf,
+    /// Whether nothing is said before TLS.
+    pub(crate) required: bool,
+}
+
+impl Settings {
+    /// What the keys come to, or which of them do not go together.
+    pub(crate) fn new(effective: &Effective, demo: bool) -> anyhow::Result<Settings> {
+        let nbd_tls = effective.nbd_tls()?;
+        let nbd_tcp = effective.tcp(keys::NBD_TCP);
+        if let Some(address) = nbd_tcp {
+            let proved = nbd_tls.as_ref().is_some_and(|tls| tls.required);
+            ensure!(
+                address.ip().is_loopback() || proved,
+                "{}: {}: {address} can be reached from other hosts, of which each must prove who \
+                 it is: set nbd.tls.certificate, nbd.tls.key and nbd.tls.client_ca, and leave \
+                 nbd.tls.required true; or take a loopback address (127.0.0.1 or ::1)",
+                effective.entry(keys::NBD_TCP).origin,
+                keys::NBD_TCP
+            );
+        }
+        let api_tcp = effective.tcp(keys::API_TCP);
+        if let Some(address) = api_tcp {
+            ensure!(
+                address.ip().is_loopback(),
+                "{}: {}: {address} can be reached from other hosts, and the API is not encrypted: \
+                 its token could be read on the way; take a loopback address (127.0.0.1 or ::1)",
+                effective.entry(keys::API_TCP).origin,
+                keys::API_TCP
+            );
+        }
+        Ok(Settings {
+            data_dir: effective.path(keys::DATA_DIR).expect("it has a default"),
+            demo,
+            nbd_socket: effective.path(keys::NBD_SOCKET),
+            api_socket: effective.path(keys::API_SOCKET),
+            api_tcp,
+            nbd_tcp,
+            nbd_tls,
+            journal_bytes: effective.bytes(keys::JOURNAL_SIZE),
+            memory_bytes: effective.bytes(keys::MEMORY),
+            cache_bytes: effective.bytes(keys::CACHE_SIZE),
+            log: effective.filter(keys::LOG),
+        })
+    }
+}
+
+impl Effective {
+    /// The three files of NBD's TLS, or none of them.
+    fn nbd_tls(&self) -> anyhow::Result<Option<TlsFiles>> {
+        let names = [
+            keys::NBD_TLS_CERTIFICATE,
+            keys::NBD_TLS_KEY,
+            keys::NBD_TLS_CLIENT_CA,
+        ];
+        let required = self.switch(keys::NBD_TLS_REQUIRED);
+        let files = names.map(|name| self.path(name));
+        if let [Some(certificate), Some(key), Some(client_ca)] = files {
+            return Ok(Some(TlsFiles {
+                certificate,
+                key,
+                client_ca,
+                required,
+            }));
+        }
+        let all = names.into_iter().chain([keys::NBD_TLS_REQUIRED]);
+        let mut set = all.map(|name| self.entry(name));
+        let missing = names.into_iter().find(|name| self.path(name).is_none());
+        match (set.find(|entry| entry.origin != Origin::Default), missing) {
+            (Some(set), Some(missing)) => bail!(
+                "{}: {} is set, but {missing} is not: the three files go together",
+                set.origin,
+                set.key.name
+            ),
+            _ => Ok(None),
+        }
+    }
+
+    fn switch(&self, name: &str) -> bool {
+        match &self.entry(name).value {
+            Some(Value::Switch(switch)) => *switch,
+            other => unreachable!("{name} is a switch, not {other:?}"),
+        }
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        match &self.entry(name).value {
+            None => None,
+            Some(Value::Path(path)) => Some(path.clone()),
+            other => unreachable!("{name} is a path, not {other:?}"),
+        }
+    }
+
+    fn bytes(&self, name: &str) -> u64 {
+        match &self.entry(name).value {
+            Some(Value::Size(bytes)) => *bytes,
+            other => unreachable!("{name} is a size, not {other:?}"),
+        }
+    }
+
+    fn tcp(&self, name: &str) -> Option<SocketAddr> {
+        match &self.entry(name).value {
+            Some(Value::Tcp(address)) => *address,
+            other => unreachable!("{name} is an address, not {other:?}"),
+        }
+    }
+
+    pub(super) fn filter(&self, name: &str) -> String {
+        match &self.entry(name).value {
+            Some(Value::Filter(filter)) => filter.clone(),
+            other => unreachable!("{name} is a filter, not {other:?}"),
+        }
+    }
+}

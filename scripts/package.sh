@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Builds the Debian package and prints where it is.
+#   scripts/package.sh [PROFILE]     release without an argument; dev is quicker to build
+set -euo pipefail
+cd "$(dirname "$0")/.."
+profile=${1:-release}
+target=${CARGO_TARGET_DIR:-$PWD/target}
+
+if ! command -v cargo-deb >/dev/null; then
+    CARGO_TARGET_DIR=$(mktemp -d) cargo install --locked cargo-deb >&2
+fi
+cargo build --locked --profile "$profile" -p vpoold -p vpool-cli >&2
+mkdir -p "$target/debian"
+rm -f "$target"/debian/vpool_*.deb
+cargo deb --no-build --profile "$profile" -p vpoold --output "$target/debian/" >&2
+ls "$target"/debian/vpool_*.deb
