@@ -216,6 +216,7 @@ mod tests {
             export: "p:a b".into(),
             nbd_socket: "/s".into(),
             nbd_tcp: None,
+            nbd_tls: false,
         };
         let bench = bench("vpool bench a --mode randwrite --seconds 3");
         let line = arguments(&bench, 4096, 8192, &connection).join(" ");
