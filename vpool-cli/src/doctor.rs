@@ -193,7 +193,7 @@ async fn disk_checks(client: &Client) -> Vec<Check> {
             checks.push(check.with_remedy(format!("vpool disk delete '{name}'")));
         }
     }
-    if let Some(disk) = disks.items.iter().find(|disk| disk.open) {
+    if let Some(disk) = disks.items.iter().find(|disk| disk.error.is_none()) {
         let path = format!("{DISKS}/{}/connection", part(&named(disk)));
         let connection: Result<Connection, _> = client.get(&path).await;
         checks.push(match connection {
