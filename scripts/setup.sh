@@ -8,7 +8,7 @@ what=${1:-test}
 # program or file : Debian package
 need_build=(clang:clang /usr/lib/llvm-*/lib/libclang.so*:libclang-dev cc:gcc c++:g++ make:make)
 need_test=(nbdinfo:libnbd-bin nbdsh:python3-libnbd nbdkit:nbdkit fio:fio qemu-img:qemu-utils qemu-nbd:qemu-utils
-    nbdfuse:libnbd-bin losetup:mount mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs xz:xz-utils ldd:libc-bin
+    nbdfuse:libnbd-bin losetup:mount prlimit:util-linux script:bsdutils mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs xz:xz-utils ldd:libc-bin
     systemd-analyze:systemd)
 
 present() {

@@ -1,203 +1,287 @@
-//! One request to the daemon over its unix socket.
+//! Questions and changes, asked of one daemon.
 //!
-//! Owns: finding the socket, the request, and what each way of failing means.
-//! Does not own: what is asked.
+//! Owns: the forms of requests, repeating what got no answer, what each way of failing means.
+//! Does not own: the connection (`connection.rs`), which daemon (`config.rs`), what is asked.
+//!
+//! A change carries an `Idempotency-Key`: it is sent again under the same key when the
+//! connection ends before the answer, and is done once.
 
-use std::io::ErrorKind;
-use std::path::PathBuf;
-use std::time::Duration;
+mod connection;
+mod sse;
 
-use anyhow::Context;
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Method, Request, Response};
-use hyper_util::rt::TokioIo;
+use http_body_util::BodyExt;
+use hyper::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
-use vpool_api::limits::{PAGE_ITEMS_MAX, RESPONSE_BYTES_MAX};
-use vpool_api::{Code, List, Problem, Task, TaskState};
+use vpool_api::{Code, DryRun, Health, List, Problem};
 
+use crate::config::Target;
 use crate::failure::{Exit, Failure};
-
-/// The variable that names the socket.
-const VARIABLE: &str = "VPOOL_API";
-
-/// Where the daemon of a host answers.
-const DEFAULT: &str = "unix:/run/vpool/api.sock";
+use connection::{Ask, Lost, ask, unreachable, whole};
+pub(crate) use sse::Message;
 
 /// How long a daemon may take to say what it knows.
-const QUESTION_TIME_MAX: Duration = Duration::from_secs(30);
+const QUESTION_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How long what got no answer is asked again: a daemon may be starting anew.
+const REPEAT_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Between two tries.
+const REPEAT_PAUSE: Duration = Duration::from_millis(250);
+
+/// Items of a page.
+const PAGE: u32 = 1000;
 
 /// The way to a daemon.
 #[derive(Debug)]
 pub(crate) struct Client {
-    socket: PathBuf,
+    target: Target,
+    /// A daemon that is not there is waited for from the start.
+    patient: bool,
+}
+
+/// What a change came to.
+#[derive(Debug)]
+pub(crate) enum Changed<T> {
+    /// It is done.
+    Done(T),
+    /// It would do this.
+    Would(DryRun),
 }
 
 impl Client {
-    /// By the flag, else the variable, else the default.
-    pub(crate) fn new(flag: Option<String>) -> Result<Client, Failure> {
-        let address = flag
-            .or_else(|| {
-                std::env::var(VARIABLE)
-                    .ok()
-                    .filter(|address| !address.is_empty())
-            })
-            .unwrap_or_else(|| DEFAULT.to_owned());
-        match address.strip_prefix("unix:") {
-            Some(path) if !path.is_empty() => Ok(Client {
-                socket: path.into(),
-            }),
-            _ => Err(Failure::new(
-                Exit::Usage,
-                format!("the API address is {address:?}; it must be unix:PATH"),
-            )),
+    /// To this daemon.
+    pub(crate) fn new(target: Target) -> Client {
+        Client {
+            target,
+            patient: false,
         }
+    }
+
+    /// To the same daemon, which is waited for: it was there before.
+    pub(crate) fn patient(&self) -> Client {
+        Client {
+            target: self.target.clone(),
+            patient: true,
+        }
+    }
+
+    /// The daemon's place, for people.
+    pub(crate) fn place(&self) -> String {
+        connection::place(&self.target)
     }
 
     /// Asks for something.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        let asked = self.request(Method::GET, path, Bytes::new());
-        let answer = tokio::time::timeout(QUESTION_TIME_MAX, asked)
-            .await
-            .map_err(|_| {
-                Failure::new(
-                    Exit::Unreachable,
-                    format!(
-                        "the daemon did not answer within {} s",
-                        QUESTION_TIME_MAX.as_secs()
-                    ),
-                )
-                .with_hint("its log says what it is doing")
-            })??;
-        decode(&answer)
+        let asked = self.repeat(Ask::get(path));
+        let late = |_| {
+            let seconds = QUESTION_TIME_MAX.as_secs();
+            let message = format!("the daemon did not answer within {seconds} s");
+            Failure::new(Exit::Unreachable, message).with_hint("its log says what it is doing")
+        };
+        let answer = tokio::time::timeout(QUESTION_TIME_MAX, asked);
+        decode(&answer.await.map_err(late)??)
     }
 
-    /// Asks for all items of a list, page by page.
-    pub(crate) async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Failure> {
-        let first = if path.contains('?') { '&' } else { '?' };
-        let (mut items, mut after) = (Vec::new(), String::new());
+    /// All pages of a list. `query` is what stands behind the `?`, or nothing.
+    pub(crate) async fn list<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &str,
+    ) -> Result<List<T>, Failure> {
+        let mut all: Option<List<T>> = None;
+        let mut after = String::new();
         loop {
-            let page = format!("{path}{first}limit={PAGE_ITEMS_MAX}{after}");
-            let page: List<T> = self.get(&page).await?;
-            items.extend(page.items);
-            match page.next {
-                Some(next) => after = format!("&after={next}"),
-                None => return Ok(items),
+            let mut url = format!("{path}?limit={PAGE}");
+            for part in [query, &after] {
+                if !part.is_empty() {
+                    url.push('&');
+                    url.push_str(part);
+                }
+            }
+            let page: List<T> = self.get(&url).await?;
+            let next = page.next.clone();
+            let list = match all.as_mut() {
+                Some(list) => {
+                    list.items.extend(page.items);
+                    list.total = page.total;
+                    list.next = None;
+                    list
+                }
+                None => all.insert(List { next: None, ..page }),
+            };
+            match next {
+                // A list may change from page to page: what is printed counts itself.
+                None => {
+                    list.total = u64::try_from(list.items.len()).unwrap_or(u64::MAX);
+                    break;
+                }
+                Some(next) => after = format!("after={}", part(&next)),
             }
         }
+        all.ok_or_else(|| Failure::failed("a list without a page"))
     }
 
-    /// Begins a task and waits for its end, however long it takes.
-    pub(crate) async fn finish(&self, path: &str) -> Result<(), Failure> {
-        let mut task: Task = decode(&self.request(Method::POST, path, Bytes::new()).await?)?;
-        while !task.state.has_ended() {
-            task = self
-                .get(&format!("/api/v1/tasks/{}?wait=10", task.id))
-                .await?;
-        }
-        match (task.state, task.problem) {
-            (TaskState::Done, _) => Ok(()),
-            (_, Some(problem)) => Err(problem.into()),
-            (state, None) => Err(Failure::failed(format!(
-                "task {} is {}",
-                task.id,
-                state.name()
-            ))),
-        }
-    }
-
-    /// Asks for a change and waits for it, however long it takes.
-    pub(crate) async fn post<T: DeserializeOwned>(
+    /// Asks for a change and waits for it, however long it takes; `dry_run` asks what it
+    /// would do.
+    pub(crate) async fn change<T: DeserializeOwned>(
         &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+        dry_run: bool,
+    ) -> Result<Changed<T>, Failure> {
+        let answer = self.changed(method, path, body, dry_run).await?;
+        match dry_run {
+            true => decode(&answer).map(Changed::Would),
+            // 204 has no body: for what has no answer, it is JSON's null.
+            false if answer.is_empty() => decode(b"null").map(Changed::Done),
+            false => decode(&answer).map(Changed::Done),
+        }
+    }
+
+    /// A change for certain.
+    pub(crate) async fn make<T: DeserializeOwned>(
+        &self,
+        method: Method,
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, Failure> {
+        match self.change(method, path, body, false).await? {
+            Changed::Done(done) => Ok(done),
+            Changed::Would(_) => Err(Failure::failed("the daemon took a change for a question")),
+        }
+    }
+
+    async fn changed(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+        dry_run: bool,
+    ) -> Result<Bytes, Failure> {
         let body = serde_json::to_vec(body)
             .map_err(|error| Failure::failed(format!("cannot write the request: {error}")))?;
-        decode(&self.request(Method::POST, path, body.into()).await?)
-    }
-
-    /// Asks for something to be done that has no answer.
-    pub(crate) async fn act(&self, method: Method, path: &str) -> Result<(), Failure> {
-        self.request(method, path, Bytes::new()).await.map(drop)
-    }
-
-    async fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Failure> {
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|error| self.unreachable(&error))?;
-        let response = send(stream, method, path, body).await.map_err(|error| {
-            Failure::new(
-                Exit::Unreachable,
-                format!(
-                    "the daemon at {} broke off: {error:#}",
-                    self.socket.display()
-                ),
-            )
-            .with_hint("whether a change was made is not known: look with `list` or `show`")
-        })?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response.into_body());
+        let empty = body == b"null";
+        let mut path = path.to_owned();
+        if dry_run {
+            path.push_str(if path.contains('?') { "&" } else { "?" });
+            path.push_str("dry_run=true");
         }
-        let body = response.into_body();
-        let problem = serde_json::from_slice::<Problem>(&body).unwrap_or_else(|_| Problem {
-            status: status.as_u16(),
-            ..Problem::new(Code::Unknown, format!("the daemon answered {status}"))
-        });
-        Err(problem.into())
+        self.repeat(Ask {
+            method,
+            path,
+            body: if empty { Bytes::new() } else { body.into() },
+            key: Some(key()?),
+            last_event: None,
+        })
+        .await
     }
 
-    fn unreachable(&self, error: &std::io::Error) -> Failure {
-        let socket = self.socket.display();
-        match error.kind() {
-            ErrorKind::PermissionDenied => Failure::new(
-                Exit::Permission,
-                format!("you may not use the daemon's socket {socket}"),
-            )
-            .with_hint("run as the daemon's user, or as a member of its group"),
-            ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
-                Failure::new(Exit::Unreachable, format!("no daemon listens at {socket}")).with_hint(
-                    "start vpoold, or name its socket: --api unix:PATH, or VPOOL_API=unix:PATH \
-                 (`vpoold dev --data-dir DIR` listens at DIR/api.sock)",
-                )
+    /// Asks until there is an answer. A daemon that was never reached is not waited for.
+    async fn repeat(&self, question: Ask) -> Result<Bytes, Failure> {
+        let begun = Instant::now();
+        let mut broken: Option<String> = None;
+        loop {
+            match self.once(&question).await {
+                Ok(answer) => return answer,
+                Err(Lost::NotConnected(error)) => {
+                    let late = begun.elapsed() > REPEAT_TIME_MAX;
+                    if broken.is_none() && (late || !self.patient) {
+                        return Err(unreachable(&self.target, &error));
+                    }
+                }
+                Err(Lost::BrokenOff(error)) => broken = Some(format!("{error:#}")),
             }
-            _ => Failure::new(
-                Exit::Unreachable,
-                format!("cannot connect to {socket}: {error}"),
-            ),
+            if let Some(why) = &broken
+                && begun.elapsed() > REPEAT_TIME_MAX
+            {
+                let message = format!("the daemon at {} broke off: {why}", self.place());
+                let hint = match question.key {
+                    Some(_) => {
+                        "whether the change was made is not known: look with `list` or `show`"
+                    }
+                    None => "its log says why",
+                };
+                return Err(Failure::new(Exit::Unreachable, message).with_hint(hint));
+            }
+            tokio::time::sleep(REPEAT_PAUSE).await;
         }
+    }
+
+    /// How the daemon is: an answer also where that is bad.
+    pub(crate) async fn health(&self) -> Result<Health, Failure> {
+        let response = ask(&self.target, &Ask::get("/healthz")).await;
+        let body = match response {
+            Ok(response) => whole(response.into_body()).await,
+            Err(lost) => Err(lost),
+        };
+        decode(&body.map_err(|lost| self.lost(lost))?)
+    }
+
+    fn lost(&self, lost: Lost) -> Failure {
+        match lost {
+            Lost::NotConnected(error) => unreachable(&self.target, &error),
+            Lost::BrokenOff(error) => {
+                let message = format!("the daemon at {} broke off: {error:#}", self.place());
+                Failure::new(Exit::Unreachable, message)
+            }
+        }
+    }
+
+    async fn once(&self, question: &Ask) -> Result<Result<Bytes, Failure>, Lost> {
+        let response = ask(&self.target, question).await?;
+        let status = response.status().as_u16();
+        let good = response.status().is_success();
+        let body = whole(response.into_body()).await?;
+        Ok(match good {
+            true => Ok(body),
+            false => Err(problem(status, &body)),
+        })
+    }
+
+    /// Events, as they come, to `each`; until the daemon ends the stream or `each` fails.
+    /// `since` is the last one that is known.
+    pub(crate) async fn events(
+        &self,
+        path: &str,
+        since: Option<String>,
+        mut each: impl FnMut(Message) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut question = Ask::get(path);
+        question.last_event = since;
+        let lost = |lost| self.lost(lost);
+        let response = ask(&self.target, &question).await.map_err(lost)?;
+        let status = response.status();
+        let mut body = response.into_body();
+        if !status.is_success() {
+            let body = whole(body).await.map_err(lost)?;
+            return Err(problem(status.as_u16(), &body));
+        }
+        let mut parser = sse::Parser::default();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| lost(Lost::BrokenOff(error.into())))?;
+            let Some(bytes) = frame.data_ref() else {
+                continue;
+            };
+            let events = parser
+                .take(bytes)
+                .map_err(|sse::TooLong| Failure::failed("the daemon sent an event without end"))?;
+            events.into_iter().try_for_each(&mut each)?;
+        }
+        Ok(())
     }
 }
 
-async fn send(
-    stream: UnixStream,
-    method: Method,
-    path: &str,
-    body: Bytes,
-) -> anyhow::Result<Response<Bytes>> {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(HOST, "vpoold");
-    if !body.is_empty() {
-        request = request.header(CONTENT_TYPE, "application/json");
-    }
-    let request = request.body(Full::new(body)).context("build the request")?;
-    // Ends when the sender is dropped; a failure reaches the sender too.
-    tokio::spawn(connection);
-    let (head, body) = sender.send_request(request).await?.into_parts();
-    let body = Limited::new(body, RESPONSE_BYTES_MAX)
-        .collect()
-        .await
-        .map_err(|error| anyhow::anyhow!("read the answer: {error}"))?
-        .to_bytes();
-    Ok(Response::from_parts(head, body))
+fn problem(status: u16, body: &[u8]) -> Failure {
+    let problem = serde_json::from_slice::<Problem>(body).unwrap_or_else(|_| Problem {
+        status,
+        ..Problem::new(Code::Unknown, format!("the daemon answered {status}"))
+    });
+    problem.into()
 }
 
 fn decode<T: DeserializeOwned>(answer: &[u8]) -> Result<T, Failure> {
@@ -207,7 +291,20 @@ fn decode<T: DeserializeOwned>(answer: &[u8]) -> Result<T, Failure> {
     })
 }
 
-/// A name as one part of a path.
+/// A key that no other change has.
+fn key() -> Result<String, Failure> {
+    random_hex::<16>()
+}
+
+/// `N` random bytes, as hexadecimal digits.
+pub(crate) fn random_hex<const N: usize>() -> Result<String, Failure> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Failure::failed(format!("no random numbers: {error}")))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A name as one part of a path, or a value in a query.
 pub(crate) fn part(name: &str) -> String {
     let mut encoded = String::with_capacity(name.len());
     for byte in name.bytes() {
@@ -221,31 +318,4 @@ pub(crate) fn part(name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    //! Addresses and paths.
-
-    use super::{Client, part};
-
-    #[test]
-    fn addresses() {
-        let client = Client::new(Some("unix:/a/b".into())).expect("a path");
-        assert_eq!(client.socket.to_str(), Some("/a/b"));
-        for bad in ["", "unix:", "/a/b", "http://localhost", "tcp:1"] {
-            assert!(Client::new(Some(bad.into())).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn parts_of_paths() {
-        for (name, encoded) in [
-            ("demo", "demo"),
-            ("default:vm/a b", "default%3Avm%2Fa%20b"),
-            ("100%", "100%25"),
-            ("...", "%2E%2E%2E"),
-            ("ö", "%C3%B6"),
-            ("a?b#c", "a%3Fb%23c"),
-        ] {
-            assert_eq!(part(name), encoded);
-        }
-    }
-}
+mod tests;

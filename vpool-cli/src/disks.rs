@@ -1,19 +1,31 @@
 //! `vpool disk …`.
 //!
-//! Owns: the verbs and what they print. Does not own: what they do, and the texts of
-//! `attach` (`vpool-api`).
+//! Owns: the verbs, and what is said of a disk. Does not own: what the verbs do, images
+//! (`images`), the texts of `attach` (`vpool-api`).
+
+mod columns;
 
 use hyper::Method;
 use vpool_api::attach;
 use vpool_api::names::DiskPath;
-use vpool_api::size::format;
-use vpool_api::{Connection, CreateDisk, Disk, RepairDisk};
+use vpool_api::{
+    Connection, CreateDisk, Disk, List, RenameDisk, RepairDisk, ResizeDisk, Resized, SetDisk, Task,
+};
 
-use crate::arguments::{DiskVerb, Named};
+use crate::arguments::disk::{DiskVerb, Named};
 use crate::client::{Client, part};
 use crate::confirm::confirm;
-use crate::failure::{Exit, Failure};
-use crate::output::{Output, lines, table};
+use crate::failure::{Failure, say};
+use crate::output::Output;
+use crate::several::each;
+use crate::{images, tasks};
+
+/// What is said where there are none.
+const EMPTY: &str =
+    "no disks yet: vpool disk create NAME --size 40G, or vpool disk import NAME FILE";
+
+/// All disks.
+pub(crate) const DISKS: &str = "/api/v1/disks";
 
 /// Runs one verb.
 pub(crate) async fn run(client: &Client, output: &Output, verb: DiskVerb) -> Result<(), Failure> {
@@ -23,151 +35,162 @@ pub(crate) async fn run(client: &Client, output: &Output, verb: DiskVerb) -> Res
             size,
             pool,
             encrypt,
+            change,
         } => {
-            let pool = one_pool(&disk, pool)?;
             let request = CreateDisk {
-                pool,
+                pool: one_pool(&disk, pool)?,
                 name: disk.name,
                 size_bytes: size,
                 encrypt,
             };
-            let disk: Disk = client.post("/api/v1/disks", &request).await?;
-            output.show(&disk, one)
+            let made = client.change(Method::POST, DISKS, &request, change.dry_run);
+            output.changed(made.await?, |disk: &Disk| output.one(disk))
         }
-        DiskVerb::List { pool } => {
-            let query = pool.map_or(String::new(), |pool| format!("?pool={}", part(&pool)));
-            let disks: Vec<Disk> = client.list(&format!("/api/v1/disks{query}")).await?;
-            output.show(&disks, |disks| all(disks))
+        DiskVerb::List { pool, mut query } => {
+            query.filter.extend(pool.map(|pool| format!("pool={pool}")));
+            let disks: List<Disk> = client.list(DISKS, &query.text()).await?;
+            output.list(&disks, EMPTY)
         }
-        DiskVerb::Show(Named { disk }) => {
-            let disk: Disk = client.get(&path(&disk, "")).await?;
-            output.show(&disk, one)
+        DiskVerb::Show(names) => {
+            let show = async |disk: &DiskPath| client.get::<Disk>(&path(disk, "")).await;
+            let (found, result) = each(&names.disks, show).await;
+            output.some(found, names.disks.len())?;
+            result
         }
-        DiskVerb::Sync(Named { disk }) => {
-            client.finish(&path(&disk, "/sync")).await?;
-            output.done(&format!(
-                "disk {disk}: all that was written before is in the store"
-            ))
-        }
-        DiskVerb::Delete {
+        DiskVerb::Set {
             named: Named { disk },
-            consent,
+            description,
+            read_only,
+            change,
         } => {
-            confirm(
-                &consent,
-                &format!("Disk {disk} will be deleted with all its data."),
-            )?;
-            client.act(Method::DELETE, &path(&disk, "")).await?;
-            output.done(&format!("disk {disk} is deleted"))
+            let request = SetDisk {
+                description,
+                read_only,
+            };
+            let path = path(&disk, "");
+            let set = client.change(Method::PATCH, &path, &request, change.dry_run);
+            output.changed(set.await?, |disk: &Disk| output.one(disk))
+        }
+        DiskVerb::Resize {
+            named: Named { disk },
+            size,
+            shrink,
+            consent,
+            change,
+        } => {
+            if shrink && !change.dry_run {
+                let what = format!("What disk {disk} holds beyond its new size will be lost.");
+                confirm(&consent, &what, &disk.to_string()).await?;
+            }
+            let request = ResizeDisk {
+                size_bytes: size,
+                shrink,
+            };
+            let path = path(&disk, "/resize");
+            let resized = client.change(Method::POST, &path, &request, change.dry_run);
+            output.changed(resized.await?, |resized: &Resized| {
+                show_resized(output, resized)
+            })
+        }
+        DiskVerb::Rename {
+            named: Named { disk },
+            new,
+            change,
+        } => {
+            let path = path(&disk, "/rename");
+            let request = RenameDisk { name: new };
+            let renamed = client.change(Method::POST, &path, &request, change.dry_run);
+            output.changed(renamed.await?, |disk: &Disk| output.one(disk))
+        }
+        DiskVerb::Sync {
+            disks,
+            waiting,
+            change,
+        } => {
+            let sync = async |disk: &DiskPath| {
+                let path = path(disk, "/sync");
+                let asked = client.change::<Task>(Method::POST, &path, &(), change.dry_run);
+                tasks::follow(client, output, asked.await?, waiting, || {
+                    format!("disk {disk}: all that was written before is in the store")
+                })
+                .await
+            };
+            each(&disks.disks, sync).await.1
+        }
+        DiskVerb::Import(import) => images::import(client, output, import).await,
+        DiskVerb::Export(export) => images::export(client, output, export).await,
+        DiskVerb::Attach(Named { disk }) => {
+            let connection: Connection = client.get(&path(&disk, "/connection")).await?;
+            output.show(&connection, attach::text)
         }
         DiskVerb::Repair {
             named: Named { disk },
             accept_loss,
             consent,
+            change,
         } => {
             let what = format!(
                 "Disk {disk} will be rolled back to before the first record that `vpool disk show \
                  {disk}` names as lost; whatever was written after it and not shipped is given up."
             );
-            confirm(&consent, &what)?;
+            if !change.dry_run {
+                confirm(&consent, &what, &disk.to_string()).await?;
+            }
             let request = RepairDisk { accept_loss };
-            let disk: Disk = client.post(&path(&disk, "/repair"), &request).await?;
-            output.show(&disk, one)
+            let path = path(&disk, "/repair");
+            let repaired = client.change(Method::POST, &path, &request, change.dry_run);
+            output.changed(repaired.await?, |disk: &Disk| output.one(disk))
         }
-        DiskVerb::Attach(Named { disk }) => {
-            let connection: Connection = client.get(&path(&disk, "/connection")).await?;
-            output.show(&connection, attach::text)
+        DiskVerb::Delete {
+            disks,
+            consent,
+            change,
+        } => {
+            let delete = async |disk: &DiskPath| {
+                let what = format!("Disk {disk} will be deleted with all its data.");
+                if !change.dry_run {
+                    confirm(&consent, &what, &disk.to_string()).await?;
+                }
+                let path = path(disk, "");
+                let done = client.change::<()>(Method::DELETE, &path, &(), change.dry_run);
+                output.changed(done.await?, |()| {
+                    output.done(&format!("disk {disk} is deleted"))
+                })
+            };
+            each(&disks.disks, delete).await.1
         }
     }
 }
 
-fn path(disk: &DiskPath, rest: &str) -> String {
-    format!("/api/v1/disks/{}{rest}", part(&disk.to_string()))
+/// The path of a disk, with what is asked of it.
+pub(crate) fn path(disk: &DiskPath, rest: &str) -> String {
+    format!("{DISKS}/{}{rest}", part(&disk.to_string()))
 }
 
 /// The pool by `POOL:` or by `--pool`, which must not disagree.
-fn one_pool(disk: &DiskPath, flag: Option<String>) -> Result<Option<String>, Failure> {
+pub(crate) fn one_pool(disk: &DiskPath, flag: Option<String>) -> Result<Option<String>, Failure> {
     match (&disk.pool, flag) {
-        (Some(named), Some(flag)) if *named != flag => Err(Failure::new(
-            Exit::Usage,
-            format!("the disk is named with pool {named}, but --pool says {flag}"),
-        )),
+        (Some(named), Some(flag)) if *named != flag => Err(Failure::usage(format!(
+            "the disk is named with pool {named}, but --pool says {flag}"
+        ))),
         (named, flag) => Ok(flag.or_else(|| named.clone())),
     }
 }
 
-fn state(disk: &Disk) -> &'static str {
-    match (&disk.error, disk.open) {
-        (Some(_), _) => "FAILED",
-        (None, true) => "open",
-        (None, false) => "closed",
+fn show_resized(output: &Output, resized: &Resized) -> Result<(), Failure> {
+    if !output.is_for_people() {
+        return output.show(resized, |resized| {
+            format!("{}:{}\n", resized.disk.pool, resized.disk.name)
+        });
     }
-}
-
-fn all(disks: &[Disk]) -> String {
-    let row = |disk: &Disk| {
-        let unshipped = disk.log.as_ref().map_or(0, |log| log.unshipped_bytes);
-        [
-            disk.pool.clone(),
-            disk.name.clone(),
-            format(disk.size_bytes),
-            yes(disk.encrypted).to_owned(),
-            state(disk).to_owned(),
-            disk.attached.to_string(),
-            format(unshipped),
-        ]
-    };
-    let titles = [
-        "POOL",
-        "NAME",
-        "SIZE",
-        "ENCRYPTED",
-        "STATE",
-        "CLIENTS",
-        "NOT SHIPPED",
-    ];
-    table(titles, &disks.iter().map(row).collect::<Vec<_>>())
-}
-
-fn yes(flag: bool) -> &'static str {
-    if flag { "yes" } else { "no" }
-}
-
-fn one(disk: &Disk) -> String {
-    let mut fields = vec![
-        ("name", format!("{}:{}", disk.pool, disk.name)),
-        ("id", disk.id.clone()),
-        (
-            "size",
-            format!("{} ({} bytes)", format(disk.size_bytes), disk.size_bytes),
-        ),
-        ("encrypted", yes(disk.encrypted).to_owned()),
-        ("state", state(disk).to_owned()),
-        ("clients", disk.attached.to_string()),
-    ];
-    if let Some(log) = &disk.log {
-        fields.extend([
-            (
-                "log",
-                format!(
-                    "{} written, {} durable, {} in the store",
-                    log.last, log.durable, log.shipped
-                ),
-            ),
-            ("not shipped", format(log.unshipped_bytes)),
-            ("written", format(log.written_bytes)),
-            (
-                "shipped",
-                format!(
-                    "{} of data, {} of map",
-                    format(log.shipped_bytes),
-                    format(log.map_bytes)
-                ),
-            ),
-        ]);
+    output.one(&resized.disk)?;
+    if !resized.reconnect.is_empty() {
+        say(&format!(
+            "note: these clients see the new size when they connect again: {}",
+            resized.reconnect.join(", ")
+        ));
     }
-    fields.extend(disk.error.clone().map(|error| ("error", error)));
-    lines(&fields)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use vpool_api::{Code, Problem};
 /// What the command exits with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
+    /// Who reads the output has enough: nothing failed.
+    Closed = 0,
     /// It was asked for and failed.
     Failed = 1,
     /// The command line or the request makes no sense.
@@ -20,8 +22,14 @@ pub(crate) enum Exit {
     Permission = 4,
     /// Taken or in use.
     Conflict = 5,
+    /// It takes longer than was allowed, and goes on.
+    Timeout = 6,
+    /// Done for some of the names only.
+    Partly = 7,
     /// The daemon does not answer.
     Unreachable = 8,
+    /// By Control-C or SIGTERM.
+    Interrupted = 130,
 }
 
 /// A failed command.
@@ -38,6 +46,11 @@ impl Failure {
         Failure::new(Exit::Failed, message)
     }
 
+    /// The command line makes no sense.
+    pub(crate) fn usage(message: impl Into<String>) -> Failure {
+        Failure::new(Exit::Usage, message)
+    }
+
     /// With an exit code.
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Failure {
         Failure {
@@ -47,6 +60,11 @@ impl Failure {
         }
     }
 
+    /// Nobody reads any more.
+    pub(crate) fn closed() -> Failure {
+        Failure::new(Exit::Closed, "")
+    }
+
     /// The same with a remedy.
     #[must_use]
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Failure {
@@ -54,17 +72,60 @@ impl Failure {
         self
     }
 
+    /// What it exits with.
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// What happened.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The remedy.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// Prints it.
+    pub(crate) fn print(&self) {
+        if self.exit == Exit::Closed {
+            return;
+        }
+        say(&format!("vpool: {}", self.message));
+        if let Some(hint) = &self.hint {
+            say(&format!("hint: {hint}"));
+        }
+    }
+
     /// Prints it; the answer is what to exit with.
     pub(crate) fn report(&self) -> ExitCode {
-        let hint = self
-            .hint
-            .as_ref()
-            .map_or(String::new(), |hint| format!("hint: {hint}\n"));
-        let text = format!("vpool: {}\n{hint}", self.message);
-        // Where nobody reads the errors, the exit code is all that can be said.
-        let _unread = std::io::stderr().write_all(text.as_bytes());
+        self.print();
         ExitCode::from(self.exit as u8)
     }
+}
+
+/// A line on the standard error, where it is still read; else the exit code is all that can
+/// be said.
+pub(crate) fn say(line: &str) {
+    let _unread = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// What several names came to: each failure is printed as it comes, and this is their sum.
+pub(crate) fn sum(names: usize, failures: &[Failure]) -> Result<(), Failure> {
+    let Some(first) = failures.first() else {
+        return Ok(());
+    };
+    let (failed, exit) = (failures.len(), first.exit);
+    let message = format!("{failed} of {names} failed");
+    if failed < names {
+        return Err(Failure::new(Exit::Partly, message));
+    }
+    let same = failures.iter().all(|failure| failure.exit == exit);
+    Err(Failure::new(
+        if same { exit } else { Exit::Failed },
+        message,
+    ))
 }
 
 impl From<Problem> for Failure {
@@ -89,7 +150,7 @@ impl From<Problem> for Failure {
 mod tests {
     //! Which problem exits with what.
 
-    use super::{Exit, Failure};
+    use super::{Exit, Failure, sum};
     use vpool_api::{Code, Problem};
 
     #[test]
@@ -112,6 +173,26 @@ mod tests {
                 "{code:?}"
             );
         }
-        assert_eq!(Exit::Failed as u8, 1);
+        for (exit, number) in [
+            (Exit::Failed, 1),
+            (Exit::Timeout, 6),
+            (Exit::Partly, 7),
+            (Exit::Interrupted, 130),
+        ] {
+            assert_eq!(exit as u8, number);
+        }
+    }
+
+    #[test]
+    fn several_names() {
+        let failed = |exits: &[Exit]| {
+            let failures: Vec<_> = exits.iter().map(|exit| Failure::new(*exit, "x")).collect();
+            sum(2, &failures).map_err(|failure| failure.exit)
+        };
+        assert_eq!(failed(&[]), Ok(()));
+        assert_eq!(failed(&[Exit::NotFound]), Err(Exit::Partly));
+        let (missing, taken) = (Exit::NotFound, Exit::Conflict);
+        assert_eq!(failed(&[missing, missing]), Err(Exit::NotFound));
+        assert_eq!(failed(&[missing, taken]), Err(Exit::Failed));
     }
 }

@@ -1,144 +1,196 @@
-//! What commands print: tables and lines for people, JSON for programs.
+//! What commands print: tables and lines for people, JSON, YAML, CSV and names for programs.
 //!
-//! Owns: layout. Does not own: what is in it.
+//! ```text
+//! Listed (a noun's columns) ─▶ columns ─▶ table, wide, csv      what the API answered ─▶ json, yaml
+//! ```
+//!
+//! Owns: the choice of the form, writing to the standard output. Does not own: what is said of
+//! a thing (its noun's file).
+
+pub(crate) mod columns;
+pub(crate) mod value;
+mod yaml;
 
 use std::io::{ErrorKind, Write};
 
+use clap::ValueEnum;
 use serde::Serialize;
-use serde_json::json;
-use vpool_api::Version;
+use vpool_api::{DryRun, List};
 
-use crate::arguments::Format;
-use crate::client::Client;
-use crate::failure::{Exit, Failure};
+use crate::client::Changed;
+use crate::failure::Failure;
+use columns::{Listed, Place, choose};
+use value::visible;
+
+/// The form of what is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// For people, with all columns
+    Wide,
+    /// For programs: what the API answers
+    Json,
+    /// The same as YAML
+    Yaml,
+    /// Columns, with numbers as they are
+    Csv,
+    /// Names, one a line
+    Name,
+}
 
 /// Where results go, and in which form.
 #[derive(Debug)]
 pub(crate) struct Output {
-    format: Format,
+    /// The form.
+    pub(crate) format: Format,
+    /// Which columns; the form's own without.
+    pub(crate) columns: Option<Vec<String>>,
+    /// Bytes as numbers for people too.
+    pub(crate) raw: bool,
 }
 
 impl Output {
-    /// To the standard output.
-    pub(crate) fn new(format: Format) -> Output {
-        Output { format }
+    /// Things of one kind. Where there are none, people are told `empty`.
+    pub(crate) fn list<T: Listed + Serialize>(
+        &self,
+        list: &List<T>,
+        empty: &str,
+    ) -> Result<(), Failure> {
+        let place = match self.format {
+            Format::Table => Place::List,
+            _ => Place::Wide,
+        };
+        let chosen = choose::<T>(self.columns.as_deref(), place)?;
+        match self.format {
+            Format::Json | Format::Yaml => self.data(list),
+            Format::Table | Format::Wide if list.items.is_empty() => {
+                crate::failure::say(empty);
+                Ok(())
+            }
+            Format::Table | Format::Wide => print(&columns::table(&chosen, &list.items, self.raw)),
+            Format::Csv => print(&columns::csv(&chosen, &list.items)),
+            Format::Name => {
+                let names = list.items.iter().map(|item| item.name() + "\n");
+                print(&names.collect::<String>())
+            }
+        }
     }
 
-    /// `value` as JSON, or `text` of it for people.
-    pub(crate) fn show<T: Serialize + ?Sized>(
+    /// One thing.
+    pub(crate) fn one<T: Listed + Serialize>(&self, item: &T) -> Result<(), Failure> {
+        let chosen = choose::<T>(self.columns.as_deref(), Place::One)?;
+        match self.format {
+            Format::Json | Format::Yaml => self.data(item),
+            Format::Table | Format::Wide => print(&columns::lines(&chosen, item, self.raw)),
+            Format::Csv => print(&columns::csv(&chosen, std::slice::from_ref(item))),
+            Format::Name => print(&(item.name() + "\n")),
+        }
+    }
+
+    /// What was found of several names: as one thing if one was asked for, else as a list.
+    pub(crate) fn some<T: Listed + Serialize>(
+        &self,
+        mut found: Vec<T>,
+        asked: usize,
+    ) -> Result<(), Failure> {
+        match (found.pop(), asked) {
+            (Some(item), 1) => return self.one(&item),
+            (Some(item), _) => found.push(item),
+            (None, _) => return Ok(()),
+        }
+        if self.is_for_people() {
+            let chosen = choose::<T>(self.columns.as_deref(), Place::One)?;
+            let blocks = found
+                .iter()
+                .map(|item| columns::lines(&chosen, item, self.raw));
+            return print(&blocks.collect::<Vec<_>>().join("\n"));
+        }
+        let total = u64::try_from(found.len()).unwrap_or(u64::MAX);
+        let list = List {
+            items: found,
+            total,
+            next: None,
+        };
+        self.list(&list, "")
+    }
+
+    /// What a change came to: `show` of what is done, or what would be.
+    pub(crate) fn changed<T>(
+        &self,
+        changed: Changed<T>,
+        show: impl FnOnce(&T) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        match changed {
+            Changed::Done(done) => show(&done),
+            Changed::Would(would) => self.show(&would, would_text),
+        }
+    }
+
+    /// What has no columns: `text` of it for people.
+    pub(crate) fn show<T: Serialize>(
         &self,
         value: &T,
         text: impl FnOnce(&T) -> String,
     ) -> Result<(), Failure> {
         match self.format {
-            Format::Table => print(&text(value)),
-            Format::Json => {
-                let mut json = serde_json::to_string_pretty(value)
-                    .map_err(|error| Failure::failed(format!("cannot write JSON: {error}")))?;
-                json.push('\n');
-                print(&json)
-            }
+            Format::Json | Format::Yaml => self.data(value),
+            _ => print(&text(value)),
         }
     }
 
     /// A line for people about what was done; programs look at the exit code.
     pub(crate) fn done(&self, line: &str) -> Result<(), Failure> {
         match self.format {
-            Format::Table => print(&format!("{line}\n")),
-            Format::Json => Ok(()),
+            Format::Table | Format::Wide => print(&format!("{line}\n")),
+            _ => Ok(()),
         }
     }
 
-    /// The versions of both ends; this end's also where there is no daemon.
-    pub(crate) async fn version(&self, client: &Client) -> Result<(), Failure> {
-        let own = env!("CARGO_PKG_VERSION");
-        let daemon = client.get::<Version>("/api/v1/version").await;
-        let answer = json!({ "vpool": own, "daemon": daemon.as_ref().ok() });
-        self.show(&answer, |_| match &daemon {
-            Ok(daemon) => lines(&[
-                ("vpool", own.to_owned()),
-                ("vpoold", daemon.version.clone()),
-                ("pid", daemon.pid.to_string()),
-                ("data directory", daemon.data_dir.clone()),
-            ]),
-            Err(_) => lines(&[("vpool", own.to_owned())]),
-        })?;
-        daemon.map(drop)
+    /// Whether this is for people.
+    pub(crate) fn is_for_people(&self) -> bool {
+        matches!(self.format, Format::Table | Format::Wide)
+    }
+
+    fn data<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), Failure> {
+        let failed = |error| Failure::failed(format!("cannot write the answer: {error}"));
+        if self.format == Format::Yaml {
+            let value = serde_json::to_value(value).map_err(failed)?;
+            return print(&yaml::document(&value));
+        }
+        let mut json = serde_json::to_string_pretty(value).map_err(failed)?;
+        json.push('\n');
+        print(&json)
     }
 }
 
-fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = std::io::stdout();
-    let written = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush());
-    match written {
-        // As with `| head`: who reads has enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Failure::new(Exit::Failed, format!("cannot print: {error}"))),
-        Ok(()) => Ok(()),
-    }
-}
-
-/// Columns as wide as their widest cell, two spaces apart. Every row has as many cells as
-/// there are titles.
-pub(crate) fn table<const N: usize>(titles: [&str; N], rows: &[[String; N]]) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells
-            .chain([titles[column].chars().count()])
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: [usize; N] = std::array::from_fn(width);
+fn would_text(would: &DryRun) -> String {
     let mut text = String::new();
-    let mut line = |cells: [&str; N]| {
-        let mut row = String::new();
-        for (cell, width) in cells.into_iter().zip(widths) {
-            row.push_str(&format!("{cell:width$}  "));
-        }
-        text.push_str(row.trim_end());
-        text.push('\n');
-    };
-    line(titles);
-    for row in rows {
-        line(std::array::from_fn(|column| row[column].as_str()));
+    for change in &would.changes {
+        let words = [&change.action, &change.object, &change.detail].map(|word| visible(word));
+        text.push_str(&format!("would {} {}: {}\n", words[0], words[1], words[2]));
+    }
+    if would.changes.is_empty() {
+        text.push_str("nothing would change\n");
+    }
+    for note in &would.notes {
+        text.push_str(&format!("note: {}\n", visible(note)));
     }
     text
 }
 
-/// One line a field, names aligned.
-pub(crate) fn lines(fields: &[(&str, String)]) -> String {
-    let width = fields
-        .iter()
-        .map(|(name, _)| name.chars().count())
-        .max()
-        .unwrap_or(0)
-        + 1;
-    let line = |(name, value): &(&str, String)| format!("{:width$} {value}\n", format!("{name}:"));
-    fields.iter().map(line).collect()
+/// To the standard output, at once.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    print_bytes(text.as_bytes())
 }
 
-#[cfg(test)]
-mod tests {
-    //! The layout.
-
-    use super::{lines, table};
-
-    #[test]
-    fn tables_are_aligned() {
-        let rows = [
-            ["größer".to_owned(), "1".to_owned()],
-            ["a".to_owned(), String::new()],
-        ];
-        let expect = "NAME    DISKS\ngrößer  1\na\n";
-        assert_eq!(table(["NAME", "DISKS"], &rows), expect);
-        assert_eq!(table(["NAME", "DISKS"], &[]), "NAME  DISKS\n");
-    }
-
-    #[test]
-    fn fields_are_aligned() {
-        let fields = [("name", "demo".to_owned()), ("id", "1".to_owned())];
-        assert_eq!(lines(&fields), "name: demo\nid:   1\n");
+/// The same with any bytes.
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        // As with `| head`: who reads has enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Failure::closed()),
+        Err(error) => Err(Failure::failed(format!("cannot print: {error}"))),
+        Ok(()) => Ok(()),
     }
 }

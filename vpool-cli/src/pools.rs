@@ -1,87 +1,133 @@
 //! `vpool pool …`.
 //!
-//! Owns: the verbs and what they print. Does not own: what they do.
+//! Owns: the verbs, and what is said of a pool. Does not own: what the verbs do.
+
+mod columns;
 
 use std::path::{Path, PathBuf};
 
-use vpool_api::size::format;
+use hyper::Method;
 use vpool_api::{
-    AdoptPool, Adopted, CreatePool, Location, Pool, StoreState, SwiftAuth, SwiftInterface,
+    AdoptPool, Adopted, CreatePool, List, Location, Pool, ProbeReport, SwiftAuth, SwiftInterface,
+    Task,
 };
 
-use crate::arguments::{self, Auth, Interface, PoolVerb};
+use crate::arguments::pool::{self, Auth, Interface, PoolVerb};
 use crate::client::{Client, part};
 use crate::confirm::confirm;
-use crate::failure::{Exit, Failure};
-use crate::output::{Output, lines, table};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::output::value::visible;
+use crate::several::each;
+use crate::tasks;
+
+/// What is said where there are none.
+const EMPTY: &str =
+    "no pools yet: vpool pool create NAME --fs DIR, --s3 URL/BUCKET/PREFIX or --swift …";
+
+const POOLS: &str = "/api/v1/pools";
 
 /// Runs one verb.
 pub(crate) async fn run(client: &Client, output: &Output, verb: PoolVerb) -> Result<(), Failure> {
     match verb {
-        PoolVerb::Create { name, location } => {
-            let request = CreatePool {
-                name,
-                location: place(location)?,
+        PoolVerb::Create {
+            name,
+            location,
+            change,
+        } => {
+            let location = place(location)?;
+            let request = CreatePool { name, location };
+            let made = client.change(Method::POST, POOLS, &request, change.dry_run);
+            output.changed(made.await?, |pool: &Pool| output.one(pool))
+        }
+        PoolVerb::List(query) => {
+            let pools: List<Pool> = client.list(POOLS, &query.text()).await?;
+            output.list(&pools, EMPTY)
+        }
+        PoolVerb::Show(pools) => {
+            let show = async |name: &String| client.get::<Pool>(&path(name, "")).await;
+            let (found, result) = each(&pools.names, show).await;
+            output.some(found, pools.names.len())?;
+            result
+        }
+        PoolVerb::Probe(pools) => {
+            let probe = async |name: &String| {
+                let path = path(name, "/probe");
+                let report: ProbeReport = client.make(Method::POST, &path, &()).await?;
+                output.show(&report, report_text)
             };
-            let pool: Pool = client.post("/api/v1/pools", &request).await?;
-            output.show(&pool, one)
+            each(&pools.names, probe).await.1
         }
-        PoolVerb::List => {
-            let pools: Vec<Pool> = client.list("/api/v1/pools").await?;
-            output.show(&pools, |pools| all(pools))
+        PoolVerb::Sync {
+            pools,
+            waiting,
+            change,
+        } => {
+            let sync = async |name: &String| {
+                let path = path(name, "/sync");
+                let asked = client.change::<Task>(Method::POST, &path, &(), change.dry_run);
+                tasks::follow(client, output, asked.await?, waiting, || {
+                    format!("pool {name}: all that was written before is in the store")
+                })
+                .await
+            };
+            each(&pools.names, sync).await.1
         }
-        PoolVerb::Show { name } => {
-            let pool: Pool = client
-                .get(&format!("/api/v1/pools/{}", part(&name)))
-                .await?;
-            output.show(&pool, one)
-        }
-        PoolVerb::Sync { name } => {
-            let path = format!("/api/v1/pools/{}/sync", part(&name));
-            client.finish(&path).await?;
-            output.done(&format!(
-                "pool {name}: all that was written before is in the store"
-            ))
+        PoolVerb::Delete {
+            pools,
+            consent,
+            change,
+        } => {
+            let delete = async |name: &String| {
+                let what = format!("Pool {name} will be forgotten here.");
+                if !change.dry_run {
+                    confirm(&consent, &what, name).await?;
+                }
+                let path = path(name, "");
+                let done = client.change::<()>(Method::DELETE, &path, &(), change.dry_run);
+                output.changed(done.await?, |()| {
+                    output.done(&format!("pool {name} is forgotten; its objects stay"))
+                })
+            };
+            each(&pools.names, delete).await.1
         }
         PoolVerb::Adopt {
             name,
             location,
             take_over,
             consent,
+            change,
         } => {
             let location = place(location)?;
-            confirm(
-                &consent,
-                &format!(
-                    "All disks in {} will belong to this daemon; the grid that had them before \
-                     must be gone.",
-                    shown(&location)
-                ),
-            )?;
+            let shown = columns::place(&location).to_owned();
+            let what = format!(
+                "All disks in {shown} will belong to this daemon; the grid that had them before \
+                 must be gone."
+            );
+            if !change.dry_run {
+                confirm(&consent, &what, &shown).await?;
+            }
             let request = AdoptPool {
                 name,
                 location,
                 take_over,
             };
-            let adopted: Adopted = client.post("/api/v1/adoptions", &request).await?;
-            output.show(&adopted, |adopted| {
-                let mut text = format!(
-                    "pool {} is adopted with {} disk(s)\n",
-                    adopted.pool,
-                    adopted.disks.len()
-                );
-                for disk in &adopted.disks {
-                    text.push_str(&format!("  {disk}\n"));
-                }
-                text
+            let path = "/api/v1/adoptions";
+            let adopted = client.change(Method::POST, path, &request, change.dry_run);
+            output.changed(adopted.await?, |adopted: &Adopted| {
+                output.show(adopted, adopted_text)
             })
         }
     }
 }
 
+fn path(name: &str, rest: &str) -> String {
+    format!("{POOLS}/{}{rest}", part(name))
+}
+
 /// The location for the daemon, which may run in another directory: paths are made
 /// absolute here.
-fn place(location: arguments::Location) -> Result<Location, Failure> {
+fn place(location: pool::Location) -> Result<Location, Failure> {
     let credentials_file = location.credentials_file.as_deref();
     let credentials_file = credentials_file.map(absolute).transpose()?;
     let ca_file = location.ca_file.as_deref().map(absolute).transpose()?;
@@ -116,15 +162,14 @@ fn place(location: arguments::Location) -> Result<Location, Failure> {
 }
 
 fn no_location() -> Failure {
-    Failure::new(
-        Exit::Usage,
+    Failure::usage(
         "a location is --s3 URL/BUCKET/PREFIX with --credentials-file, \
          --swift AUTHURL/CONTAINER/PREFIX with --auth and --credentials-file, or --fs DIR",
     )
 }
 
 fn absolute(path: &Path) -> Result<String, Failure> {
-    let usage = |why: String| Failure::new(Exit::Usage, format!("{}: {why}", path.display()));
+    let usage = |why: String| Failure::usage(format!("{}: {why}", path.display()));
     std::path::absolute(path)
         .map_err(|error| usage(error.to_string()))
         .map(PathBuf::into_os_string)?
@@ -132,119 +177,26 @@ fn absolute(path: &Path) -> Result<String, Failure> {
         .map_err(|_| usage("the path is not UTF-8".to_owned()))
 }
 
-fn shown(location: &Location) -> &str {
-    match location {
-        Location::Fs { path } => path,
-        Location::S3 { url, .. } | Location::Swift { url, .. } => url,
+fn report_text(report: &ProbeReport) -> String {
+    let mut text = format!("pool {}: {} ms\n", report.pool, report.elapsed_ms);
+    for finding in &report.findings {
+        text.push_str(&format!(
+            "  {}: {}\n",
+            visible(&finding.title),
+            visible(&finding.detail)
+        ));
     }
+    for object in &report.left_behind {
+        text.push_str(&format!("  left behind: {}\n", visible(object)));
+    }
+    text
 }
 
-fn state(pool: &Pool) -> String {
-    match (&pool.error, &pool.store) {
-        (Some(_), _) => "FAILED".to_owned(),
-        (None, Some(store)) if store.state == StoreState::Down => "store down".to_owned(),
-        (None, Some(store)) if store.trouble.is_some() => "store fails".to_owned(),
-        (None, _) => "up".to_owned(),
+fn adopted_text(adopted: &Adopted) -> String {
+    let count = adopted.disks.len();
+    let mut text = format!("pool {} is adopted with {count} disk(s)\n", adopted.pool);
+    for disk in &adopted.disks {
+        text.push_str(&format!("  {}\n", visible(disk)));
     }
-}
-
-fn all(pools: &[Pool]) -> String {
-    let row = |pool: &Pool| {
-        [
-            pool.name.clone(),
-            pool.disks.to_string(),
-            state(pool),
-            format(pool.journal_used_bytes),
-            format(pool.unshipped_bytes),
-            shown(&pool.location).to_owned(),
-        ]
-    };
-    let titles = [
-        "NAME",
-        "DISKS",
-        "STATE",
-        "JOURNAL",
-        "NOT SHIPPED",
-        "LOCATION",
-    ];
-    table(titles, &pools.iter().map(row).collect::<Vec<_>>())
-}
-
-fn one(pool: &Pool) -> String {
-    let mut fields = vec![
-        ("name", pool.name.clone()),
-        ("id", pool.id.clone()),
-        ("location", shown(&pool.location).to_owned()),
-    ];
-    if let Location::S3 {
-        credentials_file,
-        region,
-        ca_file,
-        virtual_host,
-        ..
-    } = &pool.location
-    {
-        fields.push(("credentials", credentials_file.clone()));
-        fields.extend(region.clone().map(|region| ("region", region)));
-        fields.extend(ca_file.clone().map(|ca_file| ("CA file", ca_file)));
-        let style = if *virtual_host {
-            "virtual host"
-        } else {
-            "path"
-        };
-        fields.push(("addressing", style.to_owned()));
-    }
-    if let Location::Swift {
-        auth,
-        credentials_file,
-        region,
-        interface,
-        ca_file,
-        ..
-    } = &pool.location
-    {
-        fields.push(("credentials", credentials_file.clone()));
-        match auth {
-            SwiftAuth::V1 => fields.push(("auth", "v1".to_owned())),
-            SwiftAuth::V3 => {
-                let interface = match interface {
-                    SwiftInterface::Public => "public",
-                    SwiftInterface::Internal => "internal",
-                    SwiftInterface::Admin => "admin",
-                };
-                let region = region.as_deref().unwrap_or("any");
-                let auth = format!("v3, {interface} interface, region {region}");
-                fields.push(("auth", auth));
-            }
-        }
-        fields.extend(ca_file.clone().map(|ca_file| ("CA file", ca_file)));
-    }
-    fields.extend([
-        ("claim", format!("generation {}", pool.generation)),
-        ("disks", pool.disks.to_string()),
-        ("state", state(pool)),
-        (
-            "journal",
-            format!(
-                "{} of {}",
-                format(pool.journal_used_bytes),
-                format(pool.journal_max_bytes)
-            ),
-        ),
-        ("not shipped", format(pool.unshipped_bytes)),
-    ]);
-    if let Some(store) = &pool.store {
-        fields.extend([
-            (
-                "requests",
-                format!("{}, {} failed", store.requests, store.errors),
-            ),
-            ("retries", store.retries.to_string()),
-            ("sent", format(store.sent_bytes)),
-            ("received", format(store.received_bytes)),
-        ]);
-        fields.extend(store.trouble.clone().map(|trouble| ("trouble", trouble)));
-    }
-    fields.extend(pool.error.clone().map(|error| ("error", error)));
-    lines(&fields)
+    text
 }

@@ -176,8 +176,8 @@ fn tables_json_and_attach() -> anyhow::Result<()> {
     assert_eq!(json["size_bytes"], json!(40_u64 << 30));
     assert_eq!(json["encrypted"], json!(true));
     let pools: Value = serde_json::from_str(&place.vpool_ok(&["-o", "json", "pool", "list"])?)?;
-    assert_eq!(pools[0]["name"], json!("default"));
-    assert_eq!(pools[0]["store"]["state"], json!("up"));
+    assert_eq!(pools["items"][0]["name"], json!("default"));
+    assert_eq!(pools["items"][0]["store"]["state"], json!("up"));
     let attach = place.vpool_ok(&["disk", "attach", "demo"])?;
     let socket = place.nbd_socket();
     for piece in [

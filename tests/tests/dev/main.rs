@@ -1,10 +1,12 @@
 //! `vpoold dev` and `vpool` as a person uses them: processes, sockets, kill -9.
 
 mod command;
+mod forms;
 mod life;
 mod qemu;
 mod s3;
 mod trouble;
+mod verbs;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

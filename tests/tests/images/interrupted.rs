@@ -1,0 +1,53 @@
+//! What was interrupted or failed leaves nothing.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+
+use rustix::process::Signal;
+use vpool_tests::daemon::{Flags, lock};
+
+use super::{Rig, convert, ended, raw_image, signal, size_mib, usable, wait_for_draft};
+
+#[test]
+fn interrupted_work_leaves_nothing() -> anyhow::Result<()> {
+    if !usable() {
+        return Ok(());
+    }
+    let _alone = lock("kill")?;
+    let rig = Rig::new()?;
+    raw_image(&rig.path("a.raw"), size_mib()?)?;
+    let _daemon = rig.world.start(&Flags::default())?;
+    let before = rig.disks()?;
+    for how in [Signal::INT, Signal::TERM] {
+        let import = rig.start(&["disk", "import", "a", &rig.text("a.raw")])?;
+        rig.half_filled("a")?;
+        signal(&import, how)?;
+        let (code, _, said) = ended(import)?;
+        assert_eq!(code, Some(130), "{said}");
+        assert_eq!(rig.disks()?, before, "{said}");
+    }
+    rig.world
+        .vpool(&["disk", "import", "a", &rig.text("a.raw"), "--no-checksum"])?;
+    let export = rig.start(&["disk", "export", "a", &rig.text("b.raw")])?;
+    wait_for_draft(rig.dir.path())?;
+    signal(&export, Signal::TERM)?;
+    assert_eq!(ended(export)?.0, Some(130));
+    let left = fs::read_dir(rig.dir.path())?.count();
+    assert_eq!(left, 1, "the image alone");
+    // Nor does what fails: the image's table points to nowhere.
+    File::options()
+        .write(true)
+        .open(rig.path("a.raw"))?
+        .set_len(1 << 20)?;
+    convert(&rig.path("a.raw"), "qcow2", &rig.path("torn.qcow2"))?;
+    let torn = File::options().write(true).open(rig.path("torn.qcow2"))?;
+    torn.write_all_at(&[0x7f; 512], 256 << 10)?;
+    let before = rig.disks()?;
+    rig.check(
+        1,
+        &["disk", "import", "torn", &rig.text("torn.qcow2")],
+        "qemu-img",
+    )?;
+    assert_eq!(rig.disks()?, before);
+    Ok(())
+}
