@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Builds the Debian package and prints where it is.
-#   scripts/package.sh [PROFILE]     release without an argument; dev is quicker to build
+#   scripts/package.sh [PROFILE]     release without an argument
 set -euo pipefail
 cd "$(dirname "$0")/.."
 profile=${1:-release}
 target=${CARGO_TARGET_DIR:-$PWD/target}
 
 if ! command -v cargo-deb >/dev/null; then
-    CARGO_TARGET_DIR=$(mktemp -d) cargo install --locked cargo-deb >&2
+    CARGO_TARGET_DIR=$(mktemp -d) cargo install --locked cargo-deb@3.8.0 >&2
 fi
 cargo build --locked --profile "$profile" -p vpoold -p vpool-cli >&2
 mkdir -p "$target/debian"
