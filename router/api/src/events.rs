@@ -5,7 +5,7 @@
 //! On the wire (`text/event-stream`) `id:` is [`Event::id`], `event:` is [`EventKind::name`] and
 //! `data:` is the event as JSON. Who connects is told the number of the newest event first, by an
 //! `id:` without data; who comes back with `Last-Event-ID` gets what came since, or
-//! [`EventKind::Reset`] where that is not there any more.
+//! [`EventKind::Reset`] where that is not there any more, and then what is.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -8,6 +8,7 @@ use std::process::Stdio;
 
 use anyhow::Context;
 use serde_json::{Value, json};
+use vpool_tests::daemon::Flags;
 use vpool_tests::need;
 
 use super::{Place, run};
@@ -151,6 +152,38 @@ fn a_person_types_the_name_to_delete() -> anyhow::Result<()> {
         text.contains("vpool top") && text.ends_with("\u{1b}[?1049l"),
         "{text:?}"
     );
+    Ok(())
+}
+
+#[test]
+fn over_tcp_with_the_token() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let flags = Flags {
+        journal: "256M".to_owned(),
+        cache: "256M".to_owned(),
+        api_tcp: "127.0.0.1:0".to_owned(),
+        ..Flags::default()
+    };
+    let _daemon = place.world.start(&flags)?;
+    let version: Value = serde_json::from_str(&place.vpool_ok(&["version", "-o", "json"])?)?;
+    let address = version["daemon"]["api_tcp"].as_str();
+    let address = format!("http://{}", address.context("it listens on TCP")?);
+    let program = place.world.vpool_command().get_program().to_owned();
+    let ask = |token: &std::path::Path| {
+        let mut command = std::process::Command::new(&program);
+        command.args(["--api", &address, "--token-file"]).arg(token);
+        run(command.args(["disk", "list", "-o", "name"]))
+    };
+    let good = ask(&place.data().join("api.token"))?;
+    assert_eq!(
+        (good.code, &*good.stdout),
+        (0, "default:demo\n"),
+        "{good:?}"
+    );
+    let wrong = place.beside("wrong");
+    fs::write(&wrong, "wrong")?;
+    fs::set_permissions(&wrong, fs::Permissions::from_mode(0o600))?;
+    assert_eq!(ask(&wrong)?.code, 4);
     Ok(())
 }
 
