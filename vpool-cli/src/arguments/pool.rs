@@ -102,7 +102,7 @@ pub(crate) struct Location {
     pub(crate) swift: Option<String>,
 
     /// The kind of Swift's auth service: v1 (user and key) or v3 (Keystone)
-    #[arg(long, value_enum, requires = "swift")]
+    #[arg(long, value_enum, requires = "swift", conflicts_with = "s3")]
     pub(crate) auth: Option<Auth>,
 
     /// A file that the daemon alone may read. S3: access_key=… and secret_key=…; Swift with
@@ -116,7 +116,7 @@ pub(crate) struct Location {
     pub(crate) region: Option<String>,
 
     /// Which of the URLs in Keystone's catalog to use [default: public]
-    #[arg(long, value_enum, requires = "swift")]
+    #[arg(long, value_enum, requires = "swift", conflicts_with = "s3")]
     pub(crate) interface: Option<Interface>,
 
     /// CA certificates (PEM) to trust in place of the system's
@@ -124,7 +124,7 @@ pub(crate) struct Location {
     pub(crate) ca_file: Option<PathBuf>,
 
     /// The bucket stands in the host name instead of the path
-    #[arg(long, requires = "s3")]
+    #[arg(long, requires = "s3", conflicts_with = "swift")]
     pub(crate) virtual_host: bool,
 
     /// A directory of the daemon's host, or a NAS mounted there; it must exist
