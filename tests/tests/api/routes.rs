@@ -138,7 +138,7 @@ fn table(other: &str, empty: &str) -> Vec<Row> {
             json!({"description": "the shop", "read_only": true}), 200, "read-only"),
         ("PATCH", DISK, "/api/v1/disks/vm1",
             json!({"description": "the shop", "read_only": true}), 200, "the shop"),
-        ("GET", DISKS, "/api/v1/disks?filter=read_only=true", none(), 200, "\"total\":1"),
+        ("GET", DISKS, "/api/v1/disks?filter=read_only=true&filter=name=vm1", none(), 200, "\"total\":1"),
         ("PATCH", DISK, "/api/v1/disks/vm1", json!({"description": "a\nb"}), 400, "description"),
         ("PATCH", DISK, "/api/v1/disks/vm1", json!({"colour": "red"}), 400, "colour"),
         ("PATCH", DISK, "/api/v1/disks/none", json!({}), 404, "not_found"),
