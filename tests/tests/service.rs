@@ -86,7 +86,7 @@ fn a_life_as_the_service_manager_hears_it() -> anyhow::Result<()> {
     service.configure("log = \"error\"\nmemroy = \"1G\"")?;
     daemon.signal(Signal::HUP)?;
     let ready = service.hear(PATIENCE, |message| message.contains_key("READY"))?;
-    ensure!(ready["STATUS"].contains("vpoold.toml:8"), "{ready:?}");
+    ensure!(ready["STATUS"].contains("vpoold.toml:9"), "{ready:?}");
     ensure!(
         lines_with(&service, "the configuration is not valid")? == 1,
         "it is logged"
@@ -232,11 +232,11 @@ fn settings_are_shown_and_refused() -> anyhow::Result<()> {
     let refused = config(&[])?;
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     ensure!(refused.status.code() == Some(1), "{refused:?}");
-    ensure!(said.contains("vpoold.toml:8: log: "), "{said}");
+    ensure!(said.contains("vpoold.toml:9: log: "), "{said}");
     // Nor does a daemon start with it.
     let error = service.world.start_as(service.command(WATCHDOG));
     let error = error.expect_err("it should not start").to_string();
-    ensure!(error.contains("vpoold.toml:8: log: "), "{error}");
+    ensure!(error.contains("vpoold.toml:9: log: "), "{error}");
     Ok(())
 }
 
