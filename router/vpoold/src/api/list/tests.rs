@@ -48,7 +48,7 @@ fn things() -> Vec<Thing> {
     let thing = |n: u64| Thing {
         name: format!("t{n:02}"),
         size: n % 3,
-        open: n % 2 == 0,
+        open: n.is_multiple_of(2),
     };
     (0..10).rev().map(thing).collect()
 }
