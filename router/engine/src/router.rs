@@ -310,6 +310,18 @@ impl Router {
         }
     }
 
+    /// Waits for its turn to change pools or disks; at the end of the router nobody gets it.
+    async fn changing(&self) -> Result<tokio::sync::MutexGuard<'_, ()>> {
+        let turn = self.changes.lock().await;
+        match self.closing.load(Ordering::Acquire) {
+            false => Ok(turn),
+            true => Err(Error::new(
+                ErrorKind::ShuttingDown,
+                "the router is being shut down",
+            )),
+        }
+    }
+
     /// Closes everything: completes what was accepted, ships for at most `limit`, keeps the rest
     /// in the journal.
     pub async fn shutdown(&self, limit: Duration) -> Result<()> {

@@ -26,6 +26,9 @@ pub(crate) const DISK: &str = "demo";
 
 const DISK_BYTES: u64 = 10 << 30;
 
+/// The fact that the pool was made once (and perhaps deleted since).
+const POOL_MADE: &str = "default pool made";
+
 /// The fact that the disk was made once (and perhaps deleted since), or came otherwise.
 const DISK_MADE: &str = "demo disk made";
 
@@ -34,17 +37,23 @@ pub(crate) async fn default_pool(
     daemon: &Daemon,
     meta: &Meta,
     known: Option<PoolEntry>,
+    others: &[PoolEntry],
     objects: &str,
 ) -> anyhow::Result<()> {
     if let Some(entry) = known {
         let opened = daemon.open_pool(entry).await;
         return opened
             .map_err(explain)
-            .with_context(|| format!("cannot open pool {POOL}"));
+            .with_context(|| format!("cannot open pool {POOL}"))
+            .and_then(|()| meta.note(POOL_MADE));
     }
     let location = Location::Directory(objects.to_owned());
+    // Deleted by somebody since, or adopted under another name: it is not for us to undo that.
+    if meta.knows(POOL_MADE)? || others.iter().any(|pool| pool.location == location) {
+        return Ok(());
+    }
     match daemon.create_pool(POOL, location.clone()).await {
-        Ok(_) => return Ok(()),
+        Ok(_) => return meta.note(POOL_MADE),
         Err(problem) if problem.code == Code::Conflict => {
             tracing::info!(objects, "the objects there belong to a pool; it is adopted");
         }
@@ -60,12 +69,12 @@ pub(crate) async fn default_pool(
         .map_err(explain)
         .with_context(|| format!("cannot adopt the pool in {objects}"))?;
     tracing::info!(pool = %adopted.pool, disks = ?adopted.disks, "the pool was adopted");
-    Ok(())
+    meta.note(POOL_MADE)
 }
 
 /// Makes the disk `demo`, the first time.
 pub(crate) async fn demo_disk(daemon: &Daemon, meta: &Meta) -> anyhow::Result<()> {
-    if meta.knows(DISK_MADE)? {
+    if meta.knows(DISK_MADE)? || daemon.pool(POOL).is_err() {
         return Ok(());
     }
     let request = CreateDisk {

@@ -94,7 +94,8 @@ pub(crate) async fn serve(
         .into_iter()
         .partition(|pool| pool.name == first_start::POOL);
     let objects = text(&objects)?;
-    first_start::default_pool(&daemon, &meta, default.into_iter().next(), &objects).await?;
+    let default = default.into_iter().next();
+    first_start::default_pool(&daemon, &meta, default, &others, &objects).await?;
     if settings.demo {
         first_start::demo_disk(&daemon, &meta).await?;
     }

@@ -68,7 +68,7 @@ fn samples() -> Vec<(&'static str, Change)> {
         settings: DiskSettings {
             description: "the shop".to_owned(),
             read_only: true,
-            sized_after: Seq(77),
+            cut_after: Seq(77),
         },
         ..disk.clone()
     };

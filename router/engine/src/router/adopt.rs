@@ -39,7 +39,7 @@ impl Router {
         store: Store,
         take_over: bool,
     ) -> Result<Adopted> {
-        let _changes = self.changes.lock().await;
+        let _changes = self.changing().await?;
         let place = describe(&location);
         let bucket = self.bucket(&store, &place);
         let Some((claim, tag)) = bucket.claim().await? else {

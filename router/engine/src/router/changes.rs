@@ -9,8 +9,9 @@
 //! What is interrupted between is completed by the next change, the next opening or the next
 //! start, with the same bytes under the same number (P3). A disk is larger for its clients only
 //! when the bucket knows, so that what they write out there is never out of reach (P4); it is
-//! smaller as soon as the metadata says so. What a disk grows by is discarded first: nothing that
-//! was there before it once shrank comes back.
+//! smaller as soon as the metadata says so. What a disk grows by is discarded first, and
+//! that is in the store where the disk was cut before: nothing that was cut off comes back, not on
+//! another host either.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,7 +22,7 @@ use vpool_format::bucket::DESCRIPTION_BYTES_MAX;
 use vpool_format::journal::RecordKind;
 use vpool_metadata::DiskEntry;
 
-use super::disks::check_size;
+use super::disks::{check_size, may_be_noted};
 use super::{OpenPool, Router, Slot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::Change;
@@ -31,6 +32,9 @@ use crate::vdisk::VDisk;
 
 /// How long a change waits for room in the journal.
 const ROOM_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long a disk that was cut may ship before it grows.
+const SHIP_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// What [`Router::set_disk`] changes; `None` leaves it as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,8 +58,16 @@ impl Router {
     /// Gives a disk that nobody is attached to another name in its pool.
     pub async fn rename_disk(&self, full: &str, to: &str) -> Result<DiskEntry> {
         name::check("disk", to)?;
-        let _changes = self.changes.lock().await;
-        let (open, slot) = self.find(full)?;
+        let _changes = self.changing().await?;
+        let (open, slot) = self.find(full).or_else(|error| {
+            // Repeated, after the bucket could not be told: it has the new name here already.
+            let (pool, _) = name::split(full);
+            let renamed = pool.map_or(to.to_owned(), |pool| format!("{pool}:{to}"));
+            let found = self.find(&renamed).ok();
+            found
+                .filter(|(_, slot)| !slot.entry.lock().described)
+                .ok_or(error)
+        })?;
         let opened = slot.opened.lock().await;
         if slot.entry.lock().name != to {
             // Clients that connect again ask for the old name.
@@ -74,7 +86,7 @@ impl Router {
         if let Some(text) = &change.description {
             check_description(full, text)?;
         }
-        let _changes = self.changes.lock().await;
+        let _changes = self.changing().await?;
         let (open, slot) = self.find(full)?;
         let _opened = slot.opened.lock().await;
         let read_only = slot.entry.lock().settings.read_only;
@@ -96,7 +108,7 @@ impl Router {
     /// Makes a disk larger, or with `shrink` smaller if nobody is attached to it.
     pub async fn resize_disk(&self, full: &str, size: u64, shrink: bool) -> Result<Resized> {
         check_size(full, size)?;
-        let _changes = self.changes.lock().await;
+        let _changes = self.changing().await?;
         let (open, slot) = self.find(full)?;
         let disk = self.opened(&open, &slot, false).await?;
         let _opened = slot.opened.lock().await;
@@ -113,8 +125,15 @@ impl Router {
             }
             slot.refuse_attached("shrink")?;
             let last = disk.make_durable().await?;
-            self.note_size(&open, &slot, size, last).await?;
-            disk.set_size(size);
+            let noted = self
+                .note_change(&open, &slot, |entry| {
+                    entry.size = size;
+                    entry.settings.cut_after = last;
+                })
+                .await;
+            let now = slot.entry.lock().size;
+            disk.set_size(now.min(disk.size()));
+            noted?;
             let entry = self.describe_change(&open, &slot).await?;
             if let Err(error) = clear(&disk, size, old).await {
                 // What is out of reach stays so: growing clears it once more.
@@ -126,9 +145,19 @@ impl Router {
             });
         }
         // From what clients see on: an earlier attempt may have come half-way.
-        let last = clear(&disk, disk.size(), size.next_multiple_of(BLOCK as u64)).await?;
+        if size > disk.size() {
+            clear(&disk, disk.size(), size.next_multiple_of(BLOCK as u64)).await?;
+        }
         if size > old {
-            self.note_size(&open, &slot, size, last).await?;
+            if slot.entry.lock().settings.cut_after > Seq(0) {
+                // Else a host that finds the new size in the bucket finds what was cut off there.
+                ship(&disk).await?;
+            }
+            self.note_change(&open, &slot, |entry| {
+                entry.size = size;
+                entry.settings.cut_after = Seq(0);
+            })
+            .await?;
         }
         let before = disk.size();
         let entry = self.describe_change(&open, &slot).await?;
@@ -137,14 +166,6 @@ impl Router {
             false => slot.attachments.clients(),
         };
         Ok(Resized { entry, clients })
-    }
-
-    async fn note_size(&self, open: &OpenPool, slot: &Slot, size: u64, after: Seq) -> Result<()> {
-        self.note_change(open, slot, |entry| {
-            entry.size = size;
-            entry.settings.sized_after = after;
-        })
-        .await
     }
 
     /// Makes a change durable in the metadata, under the next descriptor number. The change
@@ -171,15 +192,17 @@ impl Router {
         entry.descriptor += 1;
         entry.described = false;
         let noted = self.parts.metadata.update_disk(entry.clone()).await;
+        if may_be_noted(&noted) {
+            // What is served from here on is what a restart may find.
+            *slot.entry.lock() = entry;
+        }
         noted.map_err(|error| match error {
             vpool_metadata::Error::Conflict(why) => Error::new(
                 ErrorKind::Conflict,
                 format!("disk {}: {why}: choose another name", before.name),
             ),
             other => other.into(),
-        })?;
-        *slot.entry.lock() = entry;
-        Ok(())
+        })
     }
 
     /// Writes what was noted to the bucket, if it is not there yet; from then on it holds.
@@ -221,7 +244,7 @@ impl Slot {
 }
 
 /// Discards what is between two ends of a disk, durably.
-async fn clear(disk: &Arc<VDisk>, from: u64, to: u64) -> Result<Seq> {
+async fn clear(disk: &Arc<VDisk>, from: u64, to: u64) -> Result<()> {
     if from < to {
         let discard = disk.log_all(Change {
             kind: RecordKind::Discard,
@@ -241,7 +264,22 @@ async fn clear(disk: &Arc<VDisk>, from: u64, to: u64) -> Result<Seq> {
             ))
         })?;
     }
-    disk.make_durable().await
+    disk.make_durable().await.map(|_| ())
+}
+
+/// Brings all of the disk's log into the store.
+async fn ship(disk: &Arc<VDisk>) -> Result<()> {
+    match tokio::time::timeout(SHIP_TIME_MAX, disk.sync_to_store()).await {
+        Ok(shipped) => shipped.map(|_| ()),
+        Err(_) => Err(Error::new(
+            ErrorKind::Unavailable,
+            format!(
+                "disk {}: it was cut once, and grows only when its log is in the store, which takes \
+                 too long: nothing was changed; try again after `vpool disk sync`",
+                disk.name()
+            ),
+        )),
+    }
 }
 
 fn check_description(disk: &str, text: &str) -> Result<()> {

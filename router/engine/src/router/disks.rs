@@ -28,8 +28,8 @@ impl Router {
     ) -> Result<DiskEntry> {
         name::check("disk", disk_name)?;
         check_size(disk_name, size)?;
+        let _changes = self.changing().await?;
         let open = self.pool_or_only(pool)?;
-        let _changes = self.changes.lock().await;
         let entropy = &self.parts.host.entropy;
         let id = DiskId(entropy.id());
         let wrapped_key = encrypt.then(|| {
@@ -87,6 +87,8 @@ impl Router {
         open: &OpenPool,
         entry: &mut DiskEntry,
     ) -> Result<()> {
+        // Whoever has adopted the pool writes these numbers now.
+        open.pool.check_claim().await?;
         let place = describe(&open.entry.location);
         entry.descriptor = entry.descriptor.max(1);
         self.bucket(open.pool.store(), &place)
@@ -218,7 +220,7 @@ impl Router {
 
     /// Deletes a disk that nobody is attached to. A tombstone in the bucket says so.
     pub async fn delete_disk(&self, full: &str) -> Result<()> {
-        let _changes = self.changes.lock().await;
+        let _changes = self.changing().await?;
         let (open, slot) = self.find(full)?;
         let mut opened = slot.opened.lock().await;
         slot.refuse_attached("delete")?;
@@ -233,8 +235,12 @@ impl Router {
             entry.deleting = true;
             // The first number may be taken by a creation that was interrupted.
             entry.descriptor = entry.descriptor.max(1) + 1;
-            self.parts.metadata.update_disk(entry.clone()).await?;
-            *slot.entry.lock() = entry;
+            let noted = self.parts.metadata.update_disk(entry.clone()).await;
+            if may_be_noted(&noted) {
+                *slot.entry.lock() = entry;
+                slot.deleted.store(true, Ordering::Release);
+            }
+            noted?;
         }
         slot.deleted.store(true, Ordering::Release);
         if let Some(disk) = opened.take() {
@@ -248,6 +254,7 @@ impl Router {
     /// Writes the tombstone of a disk that is being deleted, and forgets the disk.
     pub(super) async fn finish_delete(&self, open: &OpenPool, slot: &Slot) -> Result<()> {
         let entry = slot.entry.lock().clone();
+        open.pool.check_claim().await?;
         let place = describe(&open.entry.location);
         self.bucket(open.pool.store(), &place)
             .put_descriptor(open.pool.secrets(), &entry, true)
@@ -310,6 +317,13 @@ fn status(open: &OpenPool, slot: &Slot) -> DiskStatus {
             .or_else(|| slot.error.lock().clone())
             .map(|error| error.to_string()),
     }
+}
+
+/// Whether a command is in force, or may still come to be: what failed for want of space is written
+/// before the next one.
+pub(super) fn may_be_noted<T>(answer: &vpool_metadata::Result<T>) -> bool {
+    use vpool_metadata::Error::{Conflict, NotFound};
+    !matches!(answer, Err(Conflict(_) | NotFound(_)))
 }
 
 pub(super) fn check_size(disk: &str, size: u64) -> Result<()> {

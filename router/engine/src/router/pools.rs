@@ -27,7 +27,7 @@ impl Router {
         location: Location,
         store: Store,
     ) -> Result<PoolEntry> {
-        let _changes = self.changes.lock().await;
+        let _changes = self.changing().await?;
         name::check("pool", pool_name)?;
         self.check_pool_name_free(pool_name)?;
         let place = describe(&location);
@@ -64,7 +64,7 @@ impl Router {
 
     /// Forgets a pool without disks. Its objects stay: adopting the place brings the pool back.
     pub async fn delete_pool(&self, pool_name: &str) -> Result<()> {
-        let _changes = self.changes.lock().await;
+        let _changes = self.changing().await?;
         let open = self.pool_named(pool_name)?;
         let deleted = self.parts.metadata.delete_pool(open.entry.id).await;
         deleted.map_err(|error| match error {
@@ -146,7 +146,7 @@ impl Router {
         }
         let secrets = key.secrets(entry.id);
         // Not before: a store that does not answer keeps nobody else waiting.
-        let _changes = self.changes.lock().await;
+        let _changes = self.changing().await?;
         self.check_pool_name_free(&entry.name)?;
         self.assemble_pool(entry, store, secrets).await
     }

@@ -149,6 +149,68 @@ fn what_was_cut_off_reads_as_zeroes_when_the_disk_grows_again() {
     figures.tell(&[("cases", cases)]);
 }
 
+/// Nor where only the bucket is left, of which the log had not come to the cut.
+#[test]
+fn what_was_cut_off_is_gone_on_another_host() {
+    let _figures = Figures::one("changes_what_was_cut_off_is_gone_elsewhere");
+    let mut rig = Rig::new(1);
+    rig.live(|life| async move {
+        life_with_disk(&life, 16 << 10).await;
+        write(&life, 0, &[7; 16 << 10]).await;
+        life.router.sync_disk("a").await.expect("sync");
+        for size in [4096, 32 << 10] {
+            let resized = life.router.resize_disk("a", size, true).await;
+            assert_eq!(resized.expect("it is up").entry.size, size);
+        }
+    });
+    let mut elsewhere = rig.elsewhere(2);
+    elsewhere.live(|life| async move {
+        let store = life.site().store.clone();
+        let adopted = life.router.adopt_pool(None, place(PLACE), store, true);
+        adopted.await.expect("the bucket is enough");
+        let bytes = content(&life, "a").await;
+        assert_eq!(bytes.len(), 32 << 10);
+        assert!(bytes[..4096].iter().all(|b| *b == 7) && bytes[4096..].iter().all(|b| *b == 0));
+    });
+}
+
+/// A change whose note could not be written may still be: what is served is what a restart finds.
+#[test]
+fn a_change_that_is_noted_late_is_in_force_at_once() {
+    let _figures = Figures::one("changes_noted_late");
+    let mut rig = Rig::new(1);
+    rig.live(|life| async move {
+        life_with_disk(&life, 16 << 10).await;
+        write(&life, 0, &[7; 16 << 10]).await;
+    });
+    rig.host.kill();
+    let world = rig.host.store_world("meta").expect("it was opened");
+    rig.live(|life| async move {
+        let device = life.router.device("a").await.expect("attach");
+        drop(device);
+        world.fail_writes(Some(std::io::ErrorKind::StorageFull));
+        let error = life.router.resize_disk("a", 4096, true).await;
+        assert_ne!(error.expect_err("no space").kind(), ErrorKind::Conflict);
+        world.fail_writes(None);
+        let device = life.router.device("a").await.expect("attach");
+        assert_eq!(device.size(), 4096);
+        drop(device);
+        let made = life.router.create_disk(None, "b", 512, false).await;
+        made.expect("what was not written is written first");
+    });
+    rig.host.kill();
+    rig.live(|life| async move {
+        assert_eq!(content(&life, "a").await, [7; 4096]);
+        let again = life.router.resize_disk("a", 16 << 10, false).await;
+        again.expect("it grows");
+        let bytes = content(&life, "a").await;
+        assert!(
+            bytes[4096..].iter().all(|b| *b == 0),
+            "and shows nothing old"
+        );
+    });
+}
+
 #[test]
 fn a_name_changes_when_nobody_is_attached() {
     let _figures = Figures::one("changes_a_name_changes_when_nobody_is_attached");

@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | 2 | version: 1 |
 //! | 1, 5 | read-only (0 or 1), zero |
-//! | 8 | the sequence after which the vDisk has the size of its descriptor |
+//! | 8 | the sequence at which the vDisk was last cut, 0 = never or it has grown since |
 //! | 4, … | length of the description, description |
 //!
 //! No bytes at all are the settings of a vDisk of which nothing was ever set.
@@ -28,8 +28,9 @@ pub struct DiskSettings {
     pub description: String,
     /// Clients may not write.
     pub read_only: bool,
-    /// The vDisk has its size since after this sequence: what is newer may be as far out as that.
-    pub sized_after: Seq,
+    /// The vDisk was last cut at this sequence: what the log holds beyond its end may be from before.
+    /// 0 = it never was, or has grown since.
+    pub cut_after: Seq,
 }
 
 impl DiskSettings {
@@ -68,7 +69,7 @@ impl DiskSettings {
         to.u16(VERSION);
         to.flag(self.read_only);
         to.zeros(5);
-        to.u64(self.sized_after.0);
+        to.u64(self.cut_after.0);
         to.blob(self.description.as_bytes());
         to.into_bytes()
     }
@@ -85,13 +86,13 @@ impl DiskSettings {
         }
         let read_only = from.flag()?;
         from.zeros(5)?;
-        let sized_after = Seq(from.u64()?);
+        let cut_after = Seq(from.u64()?);
         let description = from.text(DESCRIPTION_BYTES_MAX)?.to_owned();
         from.finish()?;
         Ok(DiskSettings {
             description,
             read_only,
-            sized_after,
+            cut_after,
         })
     }
 }

@@ -74,7 +74,7 @@ proptest! {
 
     #[test]
     fn disk_settings(description in ".{0,60}", read_only in any::<bool>(), seq in any::<u64>()) {
-        let settings = DiskSettings { description, read_only, sized_after: Seq(seq) };
+        let settings = DiskSettings { description, read_only, cut_after: Seq(seq) };
         prop_assert_eq!(DiskSettings::decode(&settings.encode()), Ok(settings.clone()));
         prop_assert_eq!(DiskSettings::of_descriptor(&settings.to_descriptor()), Ok(settings));
         prop_assert_eq!(DiskSettings::of_descriptor(&[]), Ok(DiskSettings::default()));

@@ -11,7 +11,8 @@
 //! A request with a key goes on to its end although its client is gone, so that the answer is there
 //! when it comes back. What failed for the moment (5xx) is not kept: it may be tried again. A daemon
 //! that dies between a change and its answer's being kept carries the request out again: it then
-//! finds the name taken, or gone.
+//! finds the name taken. Deleting and renaming would then meet what has the name by now: such a
+//! request is noted before it is carried out, and never is a second time.
 
 mod kept;
 
@@ -58,6 +59,8 @@ const KEPT_MS: u64 = 24 * 3600 * 1000;
 #[derive(Debug)]
 pub(crate) struct Repeats {
     known: Mutex<HashMap<String, Entry>>,
+    /// One who writes at a time: nobody deletes what another has just kept.
+    writing: tokio::sync::Mutex<()>,
     store: Arc<dyn LocalStore>,
     host: Host,
 }
@@ -93,6 +96,7 @@ impl Repeats {
         let known = kept::read(&*store)?.into_iter().map(entry).collect();
         Ok(Repeats {
             known: Mutex::new(known),
+            writing: tokio::sync::Mutex::new(()),
             store,
             host,
         })
@@ -162,7 +166,13 @@ impl Repeats {
             .await;
     }
 
-    async fn write_down(&self, new: Option<(String, Arc<Kept>)>, forgotten: Vec<String>) {
+    async fn write_down(&self, new: Option<(String, Arc<Kept>)>, mut forgotten: Vec<String>) {
+        let _writing = self.writing.lock().await;
+        {
+            // A key that was forgotten may be in use again.
+            let known = self.known.lock();
+            forgotten.retain(|key| !known.contains_key(key));
+        }
         let store = self.store.clone();
         let write = move || {
             let new = new.as_ref().map(|(key, kept)| (key.as_str(), &**kept));
@@ -180,8 +190,14 @@ impl Repeats {
         asked: [u8; 32],
         run: impl Future<Output = Response>,
         sender: watch::Sender<Option<Arc<Kept>>>,
-        forgotten: Vec<String>,
+        mut forgotten: Vec<String>,
+        once: bool,
     ) {
+        if once {
+            let unknown = Arc::new(unknown(self.host.clock.wall_ms(), asked));
+            self.write_down(Some((key.clone(), unknown)), Vec::new())
+                .await;
+        }
         let response = run.await;
         let status = response.status();
         let kind = response.headers().get(CONTENT_TYPE).cloned();
@@ -195,6 +211,7 @@ impl Repeats {
         });
         if status.is_server_error() {
             self.known.lock().remove(&key);
+            forgotten.push(key);
             self.write_down(None, forgotten).await;
         } else {
             self.keep(&key, &kept, forgotten).await;
@@ -229,6 +246,7 @@ async fn answer(repeats: Arc<Repeats>, request: Request, next: Next) -> Result<R
     hash.update(head.method.as_str().as_bytes()).update(b" ");
     hash.update(head.uri.to_string().as_bytes()).update(b"\n");
     let asked: [u8; 32] = *hash.update(&body).finalize().as_bytes();
+    let once = head.method == Method::DELETE || head.uri.path().ends_with("/rename");
     let (begun, forgotten) = repeats.begin(&key, asked)?;
     let (mut answer, repeated) = match begun {
         Begun::Seen(answer) => (answer, true),
@@ -236,7 +254,7 @@ async fn answer(repeats: Arc<Repeats>, request: Request, next: Next) -> Result<R
             let answer = sender.subscribe();
             let request = Request::from_parts(head, Body::from(body));
             let run = next.run(request);
-            tokio::spawn(repeats.carry_out(key, asked, run, sender, forgotten));
+            tokio::spawn(repeats.carry_out(key, asked, run, sender, forgotten, once));
             (answer, false)
         }
     };
@@ -249,6 +267,20 @@ async fn answer(repeats: Arc<Repeats>, request: Request, next: Next) -> Result<R
             .with_hint("the daemon's log says where; repeat it with another key")
     })?;
     Ok(response(&kept, repeated))
+}
+
+/// What a request is answered that a daemon had begun which has ended since.
+fn unknown(at_ms: u64, request: [u8; 32]) -> Kept {
+    let detail = "the daemon ended while it did this: whether it was done is not known";
+    let problem = Problem::new(Code::Conflict, detail)
+        .with_hint("look, and if it was not done, ask again with another Idempotency-Key");
+    Kept {
+        at_ms,
+        request,
+        status: StatusCode::CONFLICT.as_u16(),
+        kind: Some("application/problem+json".to_owned()),
+        body: serde_json::to_vec(&problem).expect("it is plain data"),
+    }
 }
 
 fn response(kept: &Kept, repeated: bool) -> Response {

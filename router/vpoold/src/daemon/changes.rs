@@ -38,13 +38,14 @@ impl Daemon {
     ) -> Result<api::Disk, Problem> {
         names::check_disk(name).map_err(invalid)?;
         self.check_pool_of(disk)?;
+        let pool = self.disk(disk).map(|before| before.pool).ok();
         let renamed = self
             .router
             .rename_disk(&disk.to_string(), name)
             .await
             .map_err(|error| of_engine(&error))?;
         self.disk(&names::DiskPath {
-            pool: disk.pool.clone(),
+            pool: pool.or_else(|| disk.pool.clone()),
             name: renamed.name,
         })
     }

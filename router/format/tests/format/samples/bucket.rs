@@ -34,7 +34,7 @@ pub(super) fn all() -> Vec<Sample> {
             DiskSettings {
                 description: "the shop's database – Größe".to_owned(),
                 read_only: true,
-                sized_after: Seq(0x55),
+                cut_after: Seq(0x55),
             },
             DiskSettings::encode,
             DiskSettings::decode,
