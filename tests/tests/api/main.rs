@@ -2,6 +2,7 @@
 //!
 //! Owns: starting it. Does not own: single rules of requests (unit tests of `vpoold`), the command.
 
+mod deleted;
 mod doors;
 mod events;
 mod http;
