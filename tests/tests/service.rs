@@ -341,8 +341,7 @@ fn systemd_finds_nothing_wrong_with_the_unit() -> anyhow::Result<()> {
         return Ok(());
     }
     let service = Service::new("service-unit", "")?;
-    let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/../dist/vpoold.service");
-    let unit = std::fs::read_to_string(unit).context("read the unit")?;
+    let unit = std::fs::read_to_string(dist("vpoold.service")?).context("read the unit")?;
     let program = service.world.vpoold_command();
     let program = program.get_program().to_str().context("a path in UTF-8")?;
     ensure!(unit.contains("=/usr/bin/vpoold run"), "{unit}");
@@ -368,13 +367,20 @@ fn systemd_finds_nothing_wrong_with_the_unit() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A file of the package. Asked for when the test runs: the program may have been built in another
+/// checkout.
+fn dist(name: &str) -> anyhow::Result<String> {
+    let package = std::env::var("CARGO_MANIFEST_DIR").context("cargo says where the package is")?;
+    Ok(format!("{package}/../dist/{name}"))
+}
+
 #[test]
 fn the_package_s_settings_are_good() -> anyhow::Result<()> {
     let service = Service::new("service-package", "")?;
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../dist/vpoold.toml");
+    let file = dist("vpoold.toml")?;
     let mut command = service.world.vpoold_command();
     command
-        .args(["config", "--config", file])
+        .args(["config", "--config", &file])
         .env_remove("RUST_LOG");
     let shown = command.output().context("run vpoold config")?;
     let table = String::from_utf8_lossy(&shown.stdout).into_owned();
