@@ -213,8 +213,8 @@ impl Router {
                 .await
                 .map_err(|error| {
                     error.during(format_args!(
-                        "disk {}: the change is noted here, and completed when the store answers; \
-                         repeat it then",
+                        "disk {}: the change is noted here, and not in the bucket yet: repeat it when \
+                         the store answers",
                         entry.name
                     ))
                 })?;
