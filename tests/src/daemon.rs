@@ -153,6 +153,11 @@ impl World {
 
     /// Starts the daemon; it serves when this returns.
     pub fn start(&self, flags: &Flags) -> anyhow::Result<Daemon> {
+        self.start_as(self.dev_command(flags))
+    }
+
+    /// What [`start`](Self::start) starts.
+    pub fn dev_command(&self, flags: &Flags) -> Command {
         let mut command = self.vpoold_command();
         command
             .args(["dev", "--nbd-tcp", "off", "--data-dir"])
@@ -166,7 +171,7 @@ impl World {
             .args(["--cache-size", &flags.cache])
             .args(["--api-tcp", &flags.api_tcp])
             .env("RUST_LOG", &flags.log);
-        self.start_as(command)
+        command
     }
 
     /// Starts the daemon by a command of one's own, which must name the data directory and the

@@ -7,6 +7,7 @@
 //!    ├─▶ mount    a file system of this host's kernel on a disk
 //!    │     └─▶ exerciser   files whose content is known
 //!    ├─▶ guest    a virtual machine on a disk
+//!    ├─▶ names    host names that only it resolves
 //!    └─▶ service  the same as a service: a configuration file, a service manager that listens
 //! bench      fio against vPool and its peers
 //! report     figures as JSON                    need   what may be missing on a machine
@@ -19,6 +20,7 @@ pub mod daemon;
 pub mod exerciser;
 pub mod guest;
 pub mod mount;
+pub mod names;
 pub mod nbd;
 pub mod need;
 pub mod oracle;

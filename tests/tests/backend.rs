@@ -9,6 +9,7 @@
 //! (10): what this host has written is in its caches. Once a fault has ended, the whole disk is read
 //! and checked.
 
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
@@ -18,13 +19,20 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use vpool_api::{Pool, StoreCounts, StoreState};
 use vpool_test_stores::{CephRgw, Mode, Proxy};
-use vpool_tests::daemon::{Flags, World, lock};
+use vpool_tests::daemon::{Daemon, Flags, World, lock};
+use vpool_tests::names::Names;
 use vpool_tests::nbd::{Client, Door};
 use vpool_tests::oracle::{Ended, Mix, Oracle};
 use vpool_tests::report;
 
 /// The disk of the oracle, in MiB.
 const DISK_MIB: u64 = 64;
+
+/// The store's name, which leads to the proxy.
+const STORE: &str = "store.test";
+
+/// Where no store is.
+const NOBODY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 78);
 
 /// About 8 MiB/s: every fault meets requests, and the store stays small.
 const PACE: Duration = Duration::from_millis(4);
@@ -67,18 +75,25 @@ fn over_all_faults(ceph: &CephRgw, world: &World) -> anyhow::Result<()> {
     ceph.create_bucket("faults")?;
     let runtime = Runtime::new().context("start a runtime for the proxy")?;
     let proxy = runtime.block_on(Proxy::start(ceph.port()))?;
-    let rig = Rig {
-        url: format!("{}/faults/all", proxy.endpoint()),
+    let names = Names::new()?;
+    let endpoint = match names {
+        Some(_) => proxy.endpoint().replace("127.0.0.1", STORE),
+        None => proxy.endpoint(),
+    };
+    let mut rig = Rig {
+        url: format!("{endpoint}/faults/all"),
         keys: ceph.credentials_file().to_string_lossy().into_owned(),
         runtime,
         proxy,
+        names,
     };
+    rig.set(&What::nothing())?;
 
     let flags = Flags {
         log: std::env::var("RUST_LOG").unwrap_or_else(|_| Flags::default().log),
         ..Flags::default()
     };
-    let daemon = world.start(&flags)?;
+    let daemon = rig.start(world, &flags)?;
     world.vpool(&rig.at(&["pool", "create", "cloud"]))?;
     let size = format!("{DISK_MIB}M");
     world.vpool(&["disk", "create", "cloud:t6", "--size", &size])?;
@@ -94,7 +109,10 @@ fn over_all_faults(ceph: &CephRgw, world: &World) -> anyhow::Result<()> {
     let only = std::env::var("VPOOL_FAULT").unwrap_or_default();
     for fault in faults().iter().filter(|fault| fault.name.contains(&only)) {
         let name = fault.name;
-        let seen = meet(&rig, world, &mut oracle, fault, seconds);
+        if rig.names.is_none() && fault.what.is_of_names() {
+            continue;
+        }
+        let seen = meet(&mut rig, world, &mut oracle, fault, seconds);
         let seen = seen.with_context(|| format!("while the store's fault is `{name}`"))?;
         #[expect(clippy::print_stdout, reason = "figures, shown where asked for")]
         {
@@ -110,7 +128,7 @@ fn over_all_faults(ceph: &CephRgw, world: &World) -> anyhow::Result<()> {
         complaints.is_empty(),
         "in the daemon's log: {complaints:#?}"
     );
-    from_the_bucket_alone(&rig, world, &mut oracle)?;
+    from_the_bucket_alone(&mut rig, world, &mut oracle)?;
 
     let figures = json!({
         "faults": figures,
@@ -127,13 +145,36 @@ fn over_all_faults(ceph: &CephRgw, world: &World) -> anyhow::Result<()> {
 struct Rig {
     runtime: Runtime,
     proxy: Proxy,
+    /// The daemon's own; `None` where this user may not give it any, and no fault of names is
+    /// played.
+    names: Option<Names>,
     url: String,
     keys: String,
 }
 
 impl Rig {
-    fn set(&self, mode: Mode) -> anyhow::Result<()> {
+    /// What is in force when this returns. Connections that were open are cut.
+    fn set(&mut self, what: &What) -> anyhow::Result<()> {
+        let (mode, address, silent) = match what {
+            What::Store(mode) => (mode.clone(), Some(Ipv4Addr::LOCALHOST), false),
+            What::NoName => (Mode::Pass, None, false),
+            What::SilentNameServer => (Mode::Pass, None, true),
+            What::NameOfNobody => (Mode::Pass, Some(NOBODY), false),
+        };
+        if let Some(names) = &mut self.names {
+            names.point(address.map(|address| (STORE, address)))?;
+            names.server_is_silent(silent)?;
+        }
         self.runtime.block_on(self.proxy.set_mode(mode))
+    }
+
+    /// A daemon that knows the store's name.
+    fn start(&self, world: &World, flags: &Flags) -> anyhow::Result<Daemon> {
+        let command = world.dev_command(flags);
+        world.start_as(match &self.names {
+            Some(names) => names.within(&command),
+            None => command,
+        })
     }
 
     /// A command with the location behind it.
@@ -143,21 +184,44 @@ impl Rig {
     }
 }
 
+/// What is wrong.
+enum What {
+    /// The store, or the way to it.
+    Store(Mode),
+    /// The store's name is not known any more, as the resolver says at once.
+    NoName,
+    /// The store's name is not known any more, and the name server never answers.
+    SilentNameServer,
+    /// The store's name leads to where no store is.
+    NameOfNobody,
+}
+
+impl What {
+    fn nothing() -> What {
+        What::Store(Mode::Pass)
+    }
+
+    fn is_of_names(&self) -> bool {
+        !matches!(self, What::Store(_))
+    }
+}
+
 /// A way to misbehave.
 struct Fault {
     name: &'static str,
-    mode: Mode,
+    what: What,
     /// Requests fail of it; else they only take longer, or look odd, or few fail.
     fails: bool,
 }
 
 /// All of them.
 fn faults() -> Vec<Fault> {
-    let fails = |name, mode| Fault {
+    let fault = |name, what| Fault {
         name,
-        mode,
+        what,
         fails: true,
     };
+    let fails = |name, mode| fault(name, What::Store(mode));
     let odd = |name, mode| Fault {
         fails: false,
         ..fails(name, mode)
@@ -188,20 +252,23 @@ fn faults() -> Vec<Fault> {
         fails("1 kB/s", slow),
         odd("300 ms late", Mode::Delay(Duration::from_millis(300))),
         fails("clock skew", error("403 Forbidden", "RequestTimeTooSkewed")),
+        fault("no name", What::NoName),
+        fault("silent name server", What::SilentNameServer),
+        fault("name of nobody", What::NameOfNobody),
     ]
 }
 
 /// Lets clients write while the store has a fault, and waits until all of it is in the store
 /// once it has none.
 fn meet(
-    rig: &Rig,
+    rig: &mut Rig,
     world: &World,
     oracle: &mut Oracle,
     fault: &Fault,
     seconds: Duration,
 ) -> anyhow::Result<Value> {
     let before = counts(world)?;
-    rig.set(fault.mode.clone())?;
+    rig.set(&fault.what)?;
     let stop = AtomicBool::new(false);
     let (door, other) = (world.door("t6"), world.door("probe"));
     let (times, syncs, during, recovery) = thread::scope(|scope| {
@@ -214,7 +281,7 @@ fn meet(
         let times = join(prober);
         let during = counts(world);
         // The syncer may be waiting for the store: whatever went wrong, it comes back.
-        rig.set(Mode::Pass)?;
+        rig.set(&What::nothing())?;
         let mended = Instant::now();
         let syncs = join(syncer)?;
         world.vpool(&["pool", "sync", "cloud"])?;
@@ -293,17 +360,17 @@ fn counts(world: &World) -> anyhow::Result<StoreCounts> {
 
 /// Adopts the bucket in a new place that has nothing but the key, over a store that fails now
 /// and then, and compares the whole disk.
-fn from_the_bucket_alone(rig: &Rig, world: &World, oracle: &mut Oracle) -> anyhow::Result<()> {
+fn from_the_bucket_alone(rig: &mut Rig, world: &World, oracle: &mut Oracle) -> anyhow::Result<()> {
     let heir = World::new("heir")?;
     std::fs::copy(world.data().join("grid.key"), heir.data().join("grid.key"))
         .context("copy the key")?;
-    let daemon = heir.start(&Flags::default())?;
-    rig.set(Mode::failing(10))?;
+    let daemon = rig.start(&heir, &Flags::default())?;
+    rig.set(&What::Store(Mode::failing(10)))?;
     heir.vpool(&rig.at(&["pool", "adopt", "--yes", "--take-over"]))?;
     oracle
         .verify(&heir.door("t6"))
         .context("from the bucket alone")?;
-    rig.set(Mode::Pass)?;
+    rig.set(&What::nothing())?;
     daemon.terminate()?;
     Ok(())
 }
