@@ -232,45 +232,61 @@ impl Bucket<'_> {
         }
     }
 
+    /// The last of objects that are numbered from 1 on without a gap, found by doubling and
+    /// bisection; 0 if there is none.
+    async fn last_present(&self, key: impl Fn(u64) -> Result<Key>) -> Result<u64> {
+        let (mut present, mut absent) = (0, 1);
+        while self.exists(&key(absent)?).await? {
+            (present, absent) = (absent, absent * 2);
+        }
+        while absent - present > 1 {
+            let middle = present + (absent - present) / 2;
+            match self.exists(&key(middle)?).await? {
+                true => present = middle,
+                false => absent = middle,
+            }
+        }
+        Ok(present)
+    }
+
     /// The newest descriptor of a disk.
     pub async fn descriptor(
         &self,
         secrets: &PoolSecrets,
         disk: DiskId,
     ) -> Result<Option<Descriptor>> {
-        let mut newest = None;
-        let mut number = 1;
-        loop {
-            let key = object_key(&Name::Descriptor { disk, number })?;
-            let Some(bytes) = self.get(&key).await? else {
-                // A creation that was given up before its first descriptor landed has its
-                // tombstone all the same, as number 2.
-                if number == 1 {
-                    number = 2;
-                    continue;
-                }
-                return Ok(newest);
-            };
-            let descriptor = Descriptor::decode(&bytes, &|bytes| mac::descriptor(secrets, bytes))
-                .map_err(|error| {
+        let key = |number| object_key(&Name::Descriptor { disk, number });
+        let mut newest = self.last_present(key).await?;
+        if newest == 0 {
+            // A creation that was given up before its first descriptor landed has its tombstone
+            // all the same, as number 2.
+            newest = 2;
+        }
+        let key = key(newest)?;
+        let Some(bytes) = self.get(&key).await? else {
+            return Ok(None);
+        };
+        let descriptor = Descriptor::decode(&bytes, &|bytes| mac::descriptor(secrets, bytes))
+            .map_err(|error| {
                 Error::new(
                     ErrorKind::Corrupt,
                     format!("{}: {key} is damaged ({error}): restore it", self.place),
                 )
             })?;
-            if descriptor.disk != disk {
-                return Err(Error::new(
-                    ErrorKind::Corrupt,
-                    format!("{}: {key} belongs to disk {}", self.place, descriptor.disk),
-                ));
-            }
-            newest = Some(descriptor);
-            number += 1;
+        if (descriptor.disk, descriptor.number) != (disk, newest) {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!(
+                    "{}: {key} is descriptor {} of disk {}",
+                    self.place, descriptor.number, descriptor.disk
+                ),
+            ));
         }
+        Ok(Some(descriptor))
     }
 
     /// The wall-clock label of a stream's newest segment, in ms since 1970; 0 if it has none.
-    /// Found by doubling and bisection: a label for people, so a gap does not matter.
+    /// A label for people, so a gap does not matter.
     pub async fn newest_segment_ms(
         &self,
         secrets: &PoolSecrets,
@@ -284,21 +300,11 @@ impl Bucket<'_> {
                 segment: SegmentNo(number),
             })
         };
-        let (mut present, mut absent) = (0, 1);
-        while self.exists(&key(absent)?).await? {
-            (present, absent) = (absent, absent * 2);
-        }
-        while absent - present > 1 {
-            let middle = present + (absent - present) / 2;
-            match self.exists(&key(middle)?).await? {
-                true => present = middle,
-                false => absent = middle,
-            }
-        }
-        if present == 0 {
+        let newest = self.last_present(key).await?;
+        if newest == 0 {
             return Ok(0);
         }
-        let key = key(present)?;
+        let key = key(newest)?;
         let header = read_segment_header(self.store, secrets, &key).await;
         let header = header.map_err(|error| error.during(self.place))?;
         Ok(header.wall_ms)

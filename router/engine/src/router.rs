@@ -8,15 +8,18 @@ mod attachments;
 mod changes;
 mod disks;
 mod pools;
+mod turns;
+mod unfinished;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 use vpool_block::{Attached, BlockError, ExportName, Exports};
 use vpool_cache::CacheMemory;
 use vpool_format::{DiskId, GridId, PoolId};
@@ -36,6 +39,7 @@ use crate::vdisk::device::Device;
 use crate::vdisk::{Status, VDisk};
 
 use attachments::Attachments;
+use unfinished::Unfinished;
 
 pub use adopt::Adopted;
 pub use attachments::Attachment;
@@ -92,9 +96,9 @@ pub struct Router {
     chunk_memory: Arc<CacheMemory>,
     node_memory: Arc<NodeMemory>,
     pools: RwLock<BTreeMap<PoolId, Arc<OpenPool>>>,
-    /// One change of the set of pools or disks at a time.
-    changes: tokio::sync::Mutex<()>,
-    closing: std::sync::atomic::AtomicBool,
+    /// One change of the set of pools at a time.
+    turn: tokio::sync::Mutex<()>,
+    closing: watch::Sender<bool>,
 }
 
 /// A pool with its disks.
@@ -103,6 +107,9 @@ struct OpenPool {
     pool: Arc<Pool>,
     entry: PoolEntry,
     disks: RwLock<BTreeMap<DiskId, Arc<Slot>>>,
+    /// One change of the disks at a time.
+    turn: Arc<tokio::sync::Mutex<()>>,
+    unfinished: Unfinished,
 }
 
 /// A disk, open or not.
@@ -115,7 +122,9 @@ struct Slot {
     extents: Mutex<Vec<FoundExtent>>,
     attachments: Arc<Attachments>,
     error: Mutex<Option<Error>>,
-    deleted: std::sync::atomic::AtomicBool,
+    deleted: AtomicBool,
+    /// The metadata may not have what `entry` says: it is noted again before the bucket is told.
+    in_doubt: AtomicBool,
 }
 
 impl Slot {
@@ -128,7 +137,8 @@ impl Slot {
             extents: Mutex::new(extents),
             attachments: Arc::default(),
             error: Mutex::new(None),
-            deleted: std::sync::atomic::AtomicBool::new(deleting),
+            deleted: AtomicBool::new(deleting),
+            in_doubt: AtomicBool::new(false),
         })
     }
 }
@@ -203,8 +213,8 @@ impl Router {
             chunk_memory,
             node_memory,
             pools: RwLock::default(),
-            changes: tokio::sync::Mutex::new(()),
-            closing: std::sync::atomic::AtomicBool::new(false),
+            turn: tokio::sync::Mutex::new(()),
+            closing: watch::Sender::new(false),
         }))
     }
 
@@ -310,26 +320,18 @@ impl Router {
         }
     }
 
-    /// Waits for its turn to change pools or disks; at the end of the router nobody gets it.
-    async fn changing(&self) -> Result<tokio::sync::MutexGuard<'_, ()>> {
-        let turn = self.changes.lock().await;
-        match self.closing.load(Ordering::Acquire) {
-            false => Ok(turn),
-            true => Err(Error::new(
-                ErrorKind::ShuttingDown,
-                "the router is being shut down",
-            )),
-        }
-    }
-
     /// Closes everything: completes what was accepted, ships for at most `limit`, keeps the rest
     /// in the journal.
     pub async fn shutdown(&self, limit: Duration) -> Result<()> {
-        self.closing.store(true, Ordering::Release);
-        let _changes = self.changes.lock().await;
+        self.closing.send_replace(true);
+        let _turn = self.turn.lock().await;
         let pools: Vec<Arc<OpenPool>> = self.pools.read().values().cloned().collect();
-        let closed = futures::future::join_all(pools.iter().map(|open| close_pool(open, limit)));
-        closed.await.into_iter().collect()
+        let closed = pools.iter().map(|open| async move {
+            let _turn = open.turn.lock().await;
+            close_pool(open, limit).await
+        });
+        let closed = futures::future::join_all(closed).await;
+        closed.into_iter().collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use vpool_format::bucket::{Claim, Descriptor, DiskSettings};
 use vpool_format::names::Name;
-use vpool_format::{Base, Epoch, Generation, StreamUid};
+use vpool_format::{Base, DiskId, Epoch, Generation, StreamUid};
 use vpool_metadata::{AdoptedDisk, DiskEntry, Location, PoolEntry};
 use vpool_seal::PoolSecrets;
 
@@ -39,7 +39,7 @@ impl Router {
         store: Store,
         take_over: bool,
     ) -> Result<Adopted> {
-        let _changes = self.changing().await?;
+        let _turn = self.turn().await?;
         let place = describe(&location);
         let bucket = self.bucket(&store, &place);
         let Some((claim, tag)) = bucket.claim().await? else {
@@ -127,7 +127,8 @@ impl Router {
             .metadata
             .adopt_pool(entry.clone(), adopted)
             .await?;
-        self.assemble_pool(entry, store.clone(), secrets).await?;
+        self.assemble_pool(entry, store.clone(), secrets, true)
+            .await?;
         // What only the old journal held is gone: it is said, and the disks go on from the store.
         for disk in &disks {
             self.repair_disk(&format!("{pool_name}:{disk}"), true)
@@ -218,37 +219,52 @@ async fn find_disks(
     secrets: &Arc<PoolSecrets>,
     generation: Generation,
 ) -> Result<Vec<(Descriptor, Newest)>> {
-    let mut found = Vec::new();
-    for disk in bucket.list_disks().await? {
-        let Some(descriptor) = bucket.descriptor(secrets, disk).await? else {
-            return Err(Error::new(
-                ErrorKind::Corrupt,
-                format!(
-                    "{}: there are objects of disk {disk}, but not its descriptor: restore it, or \
-                     move the objects under {} away; nothing was adopted",
-                    bucket.place,
-                    Name::of_disk(disk)
-                ),
-            ));
-        };
-        if descriptor.deleted {
-            continue;
+    let disks: Vec<DiskId> = bucket.list_disks().await?.into_iter().collect();
+    let mut all = Vec::new();
+    for some in disks.chunks(DISKS_AT_ONCE) {
+        let mut finds = Vec::with_capacity(some.len());
+        for disk in some {
+            finds.push(find_disk(bucket, secrets, generation, *disk));
         }
-        let mut newest = None;
-        // Epochs go on over adoptions: each generation's are looked for above those before it.
-        let mut above = Epoch(0);
-        for generation in (1..=generation.0).map(Generation) {
-            if let Some(record) = bucket
-                .newest_stream(secrets, disk, generation, above)
-                .await?
-            {
-                above = record.epoch;
-                newest = Some((record.epoch, record.uid, record.base));
-            }
+        for found in futures::future::join_all(finds).await {
+            all.extend(found?);
         }
-        found.push((descriptor, newest));
     }
-    Ok(found)
+    Ok(all)
+}
+
+/// A disk as the bucket has it; `None` if it was deleted.
+async fn find_disk(
+    bucket: &Bucket<'_>,
+    secrets: &Arc<PoolSecrets>,
+    generation: Generation,
+    disk: DiskId,
+) -> Result<Option<(Descriptor, Newest)>> {
+    let Some(descriptor) = bucket.descriptor(secrets, disk).await? else {
+        return Err(Error::new(
+            ErrorKind::Corrupt,
+            format!(
+                "{}: there are objects of disk {disk}, but not its descriptor: restore it, or \
+                 move the objects under {} away; nothing was adopted",
+                bucket.place,
+                Name::of_disk(disk)
+            ),
+        ));
+    };
+    if descriptor.deleted {
+        return Ok(None);
+    }
+    let mut newest = None;
+    // Epochs go on over adoptions: each generation's are looked for above those before it.
+    let mut above = Epoch(0);
+    for generation in (1..=generation.0).map(Generation) {
+        let streams = bucket.newest_stream(secrets, disk, generation, above);
+        if let Some(record) = streams.await? {
+            above = record.epoch;
+            newest = Some((record.epoch, record.uid, record.base));
+        }
+    }
+    Ok(Some((descriptor, newest)))
 }
 
 fn disk_entry(descriptor: &Descriptor) -> Result<DiskEntry> {

@@ -6,8 +6,8 @@
 //! ```text
 //! metadata (intent, not described) ─▶ descriptor in the bucket ─▶ metadata (described)
 //! ```
-//! What is interrupted between is completed by the next change, the next opening or the next
-//! start, with the same bytes under the same number (P3). A disk is larger for its clients only
+//! What is interrupted between is completed as soon as the store takes it (`unfinished.rs`), with
+//! the same bytes under the same number (P3). A disk is larger for its clients only
 //! when the bucket knows, so that what they write out there is never out of reach (P4); it is
 //! smaller as soon as the metadata says so. What a disk grows by is discarded first, and
 //! that is in the store where the disk was cut before: nothing that was cut off comes back, not on
@@ -22,7 +22,8 @@ use vpool_format::bucket::DESCRIPTION_BYTES_MAX;
 use vpool_format::journal::RecordKind;
 use vpool_metadata::DiskEntry;
 
-use super::disks::{check_size, may_be_noted};
+use super::disks::check_size;
+use super::pools::describe;
 use super::{OpenPool, Router, Slot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::Change;
@@ -56,45 +57,49 @@ pub struct Resized {
 
 impl Router {
     /// Gives a disk that nobody is attached to another name in its pool.
-    pub async fn rename_disk(&self, full: &str, to: &str) -> Result<DiskEntry> {
+    pub async fn rename_disk(self: &Arc<Self>, full: &str, to: &str) -> Result<DiskEntry> {
         name::check("disk", to)?;
-        let _changes = self.changing().await?;
-        let (open, slot) = self.find(full).or_else(|error| {
-            // Repeated, after the bucket could not be told: it has the new name here already.
-            let (pool, _) = name::split(full);
-            let renamed = pool.map_or(to.to_owned(), |pool| format!("{pool}:{to}"));
-            let found = self.find(&renamed).ok();
-            found
-                .filter(|(_, slot)| !slot.entry.lock().described)
-                .ok_or(error)
-        })?;
+        let find = |router: &Router| {
+            router.find(full).or_else(|error| {
+                // Repeated, after the bucket could not be told: it has the new name here already.
+                let (pool, _) = name::split(full);
+                let renamed = pool.map_or(to.to_owned(), |pool| format!("{pool}:{to}"));
+                let found = router.find(&renamed).ok();
+                found
+                    .filter(|(_, slot)| !slot.entry.lock().described)
+                    .ok_or(error)
+            })
+        };
+        let turn = self.disk_turn(find).await?;
+        let (open, slot) = (&turn.open, &turn.slot);
+        self.names_are_told(open).await?;
         let opened = slot.opened.lock().await;
         if slot.entry.lock().name != to {
             // Clients that connect again ask for the old name.
             slot.refuse_attached("rename")?;
         }
-        self.note_change(&open, &slot, |entry| to.clone_into(&mut entry.name))
+        self.note_change(open, slot, |entry| to.clone_into(&mut entry.name))
             .await?;
         if let Some(disk) = opened.as_ref() {
             disk.name().rename(&open.entry.name, to);
         }
-        self.describe_change(&open, &slot).await
+        self.describe_change(open, slot).await
     }
 
     /// Changes a disk's settings.
-    pub async fn set_disk(&self, full: &str, change: &DiskChange) -> Result<DiskEntry> {
+    pub async fn set_disk(self: &Arc<Self>, full: &str, change: &DiskChange) -> Result<DiskEntry> {
         if let Some(text) = &change.description {
             check_description(full, text)?;
         }
-        let _changes = self.changing().await?;
-        let (open, slot) = self.find(full)?;
+        let turn = self.disk_turn(|router| router.find(full)).await?;
+        let (open, slot) = (&turn.open, &turn.slot);
         let _opened = slot.opened.lock().await;
         let read_only = slot.entry.lock().settings.read_only;
         if change.read_only.is_some_and(|wanted| wanted != read_only) {
             // Clients are told when they connect, and believe it until they leave.
             slot.refuse_attached("change whether it is read-only")?;
         }
-        self.note_change(&open, &slot, |entry| {
+        self.note_change(open, slot, |entry| {
             let settings = &mut entry.settings;
             if let Some(text) = &change.description {
                 settings.description.clone_from(text);
@@ -102,15 +107,20 @@ impl Router {
             settings.read_only = change.read_only.unwrap_or(settings.read_only);
         })
         .await?;
-        self.describe_change(&open, &slot).await
+        self.describe_change(open, slot).await
     }
 
     /// Makes a disk larger, or with `shrink` smaller if nobody is attached to it.
-    pub async fn resize_disk(&self, full: &str, size: u64, shrink: bool) -> Result<Resized> {
+    pub async fn resize_disk(
+        self: &Arc<Self>,
+        full: &str,
+        size: u64,
+        shrink: bool,
+    ) -> Result<Resized> {
         check_size(full, size)?;
-        let _changes = self.changing().await?;
-        let (open, slot) = self.find(full)?;
-        let disk = self.opened(&open, &slot, false).await?;
+        let turn = self.disk_turn(|router| router.find(full)).await?;
+        let (open, slot) = (&turn.open, &turn.slot);
+        let disk = self.opened(open, slot, false).await?;
         let _opened = slot.opened.lock().await;
         let old = slot.entry.lock().size;
         if size < old {
@@ -134,7 +144,7 @@ impl Router {
             let now = slot.entry.lock().size;
             disk.set_size(now.min(disk.size()));
             noted?;
-            let entry = self.describe_change(&open, &slot).await?;
+            let entry = self.describe_change(open, slot).await?;
             if let Err(error) = clear(&disk, size, old).await {
                 // What is out of reach stays so: growing clears it once more.
                 tracing::warn!(disk = full, %error, "space beyond the new end is not free yet");
@@ -153,14 +163,14 @@ impl Router {
                 // Else a host that finds the new size in the bucket finds what was cut off there.
                 ship(&disk).await?;
             }
-            self.note_change(&open, &slot, |entry| {
+            self.note_change(open, slot, |entry| {
                 entry.size = size;
                 entry.settings.cut_after = Seq(0);
             })
             .await?;
         }
         let before = disk.size();
-        let entry = self.describe_change(&open, &slot).await?;
+        let entry = self.describe_change(open, slot).await?;
         let clients = match before == size {
             true => Vec::new(),
             false => slot.attachments.clients(),
@@ -171,8 +181,8 @@ impl Router {
     /// Makes a change durable in the metadata, under the next descriptor number. The change
     /// before must be in the bucket, so that the numbers have no gap.
     async fn note_change(
-        &self,
-        open: &OpenPool,
+        self: &Arc<Self>,
+        open: &Arc<OpenPool>,
         slot: &Slot,
         change: impl FnOnce(&mut DiskEntry),
     ) -> Result<()> {
@@ -191,37 +201,91 @@ impl Router {
         }
         entry.descriptor += 1;
         entry.described = false;
+        self.note(open, slot, entry)
+            .await
+            .map_err(|error| match error {
+                vpool_metadata::Error::Conflict(why) => Error::new(
+                    ErrorKind::Conflict,
+                    format!("disk {}: {why}: choose another name", before.name),
+                ),
+                other => other.into(),
+            })
+    }
+
+    /// Notes in the metadata what the bucket is to be told.
+    pub(super) async fn note(
+        self: &Arc<Self>,
+        open: &Arc<OpenPool>,
+        slot: &Slot,
+        entry: DiskEntry,
+    ) -> vpool_metadata::Result<()> {
+        use vpool_metadata::Error::{Conflict, NotFound};
         let noted = self.parts.metadata.update_disk(entry.clone()).await;
-        if may_be_noted(&noted) {
-            // What is served from here on is what a restart may find.
+        if !matches!(noted, Err(Conflict(_) | NotFound(_))) {
+            // It may be noted even so: what is served from here on is what a restart may find.
+            let id = entry.id;
             *slot.entry.lock() = entry;
+            slot.in_doubt.store(noted.is_err(), Ordering::Release);
+            self.see_to(open, id);
         }
-        noted.map_err(|error| match error {
-            vpool_metadata::Error::Conflict(why) => Error::new(
-                ErrorKind::Conflict,
-                format!("disk {}: {why}: choose another name", before.name),
-            ),
-            other => other.into(),
+        noted
+    }
+
+    /// Notes again what may not be noted: the bucket never knows of a change that the metadata may
+    /// forget, whose number another change would get (P3).
+    pub(super) async fn end_doubt(&self, slot: &Slot) -> Result<()> {
+        if slot.in_doubt.load(Ordering::Acquire) {
+            let entry = slot.entry.lock().clone();
+            self.parts.metadata.update_disk(entry).await?;
+            slot.in_doubt.store(false, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// No name is given to a disk while the bucket may know another disk by it. The caller has the
+    /// pool's turn.
+    pub(super) async fn names_are_told(self: &Arc<Self>, open: &Arc<OpenPool>) -> Result<()> {
+        self.finish_all(open).await.map_err(|error| {
+            error.during(format_args!(
+                "pool {}: what was changed before comes first",
+                open.entry.name
+            ))
         })
     }
 
-    /// Writes what was noted to the bucket, if it is not there yet; from then on it holds.
+    /// Writes what was noted to the bucket, if it is not there yet; from then on it holds. The caller
+    /// holds `Slot::opened`.
     pub(super) async fn describe_change(&self, open: &OpenPool, slot: &Slot) -> Result<DiskEntry> {
+        let told = self.tell_bucket(open, slot).await;
+        told.map_err(|error| {
+            error.during(format_args!(
+                "disk {}: what was changed is noted here, and holds once the bucket knows it, which is \
+                 told as soon as the store answers",
+                slot.entry.lock().name
+            ))
+        })
+    }
+
+    /// The same, whatever it is that the bucket does not know.
+    pub(super) async fn tell_bucket(&self, open: &OpenPool, slot: &Slot) -> Result<DiskEntry> {
         let mut entry = slot.entry.lock().clone();
-        if !entry.described {
-            self.finish_descriptor(open, &mut entry)
-                .await
-                .map_err(|error| {
-                    error.during(format_args!(
-                        "disk {}: the change is noted here, and not in the bucket yet: repeat it when \
-                         the store answers",
-                        entry.name
-                    ))
-                })?;
-            *slot.entry.lock() = entry.clone();
-            if let Some(disk) = slot.seen.lock().as_ref() {
-                disk.set_size(entry.size);
-            }
+        if entry.described {
+            return Ok(entry);
+        }
+        self.end_doubt(slot).await?;
+        // Whoever has adopted the pool writes these numbers now.
+        open.pool.check_claim().await?;
+        let place = describe(&open.entry.location);
+        entry.descriptor = entry.descriptor.max(1);
+        self.bucket(open.pool.store(), &place)
+            .put_descriptor(open.pool.secrets(), &entry, false)
+            .await?;
+        entry.described = true;
+        self.parts.metadata.update_disk(entry.clone()).await?;
+        *slot.entry.lock() = entry.clone();
+        open.unfinished.done(entry.id);
+        if let Some(disk) = slot.seen.lock().as_ref() {
+            disk.set_size(entry.size);
         }
         Ok(entry)
     }
@@ -245,7 +309,8 @@ impl Slot {
 
 /// Discards what is between two ends of a disk, durably.
 async fn clear(disk: &Arc<VDisk>, from: u64, to: u64) -> Result<()> {
-    if from < to {
+    // Where nothing was ever logged there is nothing.
+    if from < to && disk.make_durable().await? > Seq(0) {
         let discard = disk.log_all(Change {
             kind: RecordKind::Discard,
             offset: from,

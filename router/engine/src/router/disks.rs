@@ -20,7 +20,7 @@ use crate::vdisk::open::{Opening, open};
 impl Router {
     /// Makes a disk. It takes no space until it is written.
     pub async fn create_disk(
-        &self,
+        self: &Arc<Self>,
         pool: Option<&str>,
         disk_name: &str,
         size: u64,
@@ -28,8 +28,9 @@ impl Router {
     ) -> Result<DiskEntry> {
         name::check("disk", disk_name)?;
         check_size(disk_name, size)?;
-        let _changes = self.changing().await?;
         let open = self.pool_or_only(pool)?;
+        let _turn = self.pool_turn(&open).await?;
+        self.names_are_told(&open).await?;
         let entropy = &self.parts.host.entropy;
         let id = DiskId(entropy.id());
         let wrapped_key = encrypt.then(|| {
@@ -60,68 +61,31 @@ impl Router {
             ),
             other => other.into(),
         })?;
-        if let Err(error) = self.finish_descriptor(&open, &mut entry).await {
+        let slot = Slot::new(entry.clone(), Vec::new());
+        // Who attaches at once waits until the bucket knows the disk.
+        let _opened = slot.opened.lock().await;
+        open.disks.write().insert(id, slot.clone());
+        self.see_to(&open, id);
+        let told = self.tell_bucket(&open, &slot).await;
+        if told.is_err() {
             // The descriptor may be there all the same: only with a tombstone is it forgotten.
             entry.deleting = true;
             entry.descriptor = 2;
             // The name is free for another try.
             entry.name = name::with_suffix(&entry.name, &format!(" ({})", entry.id));
-            self.parts.metadata.update_disk(entry.clone()).await?;
-            let slot = Slot::new(entry.clone(), Vec::new());
-            open.disks.write().insert(entry.id, slot.clone());
-            if let Err(later) = self.finish_delete(&open, &slot).await {
-                tracing::warn!(disk = %entry.name, error = %later,
-                    "what was begun of the disk is removed at the next start");
-            }
-            return Err(error);
-        }
-        open.disks
-            .write()
-            .insert(entry.id, Slot::new(entry.clone(), Vec::new()));
-        Ok(entry)
-    }
-
-    /// Writes a disk's newest descriptor and notes it: a creation is not answered before.
-    pub(super) async fn finish_descriptor(
-        &self,
-        open: &OpenPool,
-        entry: &mut DiskEntry,
-    ) -> Result<()> {
-        // Whoever has adopted the pool writes these numbers now.
-        open.pool.check_claim().await?;
-        let place = describe(&open.entry.location);
-        entry.descriptor = entry.descriptor.max(1);
-        self.bucket(open.pool.store(), &place)
-            .put_descriptor(open.pool.secrets(), entry, false)
-            .await?;
-        entry.described = true;
-        self.parts.metadata.update_disk(entry.clone()).await?;
-        Ok(())
-    }
-
-    /// Takes up what was interrupted between metadata and bucket.
-    pub(super) async fn finish_descriptors(&self, open: &OpenPool) {
-        let slots: Vec<Arc<Slot>> = open.disks.read().values().cloned().collect();
-        for slot in slots {
-            let mut entry = slot.entry.lock().clone();
-            if entry.deleting {
-                if let Err(error) = self.finish_delete(open, &slot).await {
-                    tracing::warn!(disk = %entry.name, %error,
-                        "the disk's deletion is not complete; it goes on at the next start");
-                }
-                continue;
-            }
-            if entry.described {
-                continue;
-            }
-            match self.finish_descriptor(open, &mut entry).await {
-                Ok(()) => *slot.entry.lock() = entry,
-                Err(error) => {
-                    tracing::warn!(disk = %entry.name, %error,
-                        "the disk's descriptor is not in the bucket yet; it is written at the next start");
-                }
+            let disk = entry.name.clone();
+            slot.deleted.store(true, Ordering::Release);
+            let noted = self.note(&open, &slot, entry).await.map_err(Error::from);
+            let deleted = match noted {
+                Ok(()) => self.finish_delete(&open, &slot).await,
+                Err(error) => Err(error),
+            };
+            if let Err(later) = deleted {
+                tracing::warn!(disk, error = %later,
+                    "what was begun of the disk is removed when the store answers");
             }
         }
+        told
     }
 
     /// All disks, of one pool or of all, by pool and name.
@@ -154,29 +118,18 @@ impl Router {
         accept_loss: bool,
     ) -> Result<Arc<VDisk>> {
         let mut opened = slot.opened.lock().await;
-        let mut entry = slot.entry.lock().clone();
         if slot.deleted.load(Ordering::Acquire) {
             return Err(Error::new(
                 ErrorKind::NotFound,
-                format!("disk {} was deleted", entry.name),
+                format!("disk {} was deleted", slot.entry.lock().name),
             ));
         }
         if let Some(disk) = opened.as_ref() {
             return Ok(disk.clone());
         }
-        if self.closing.load(Ordering::Acquire) {
-            return Err(Error::new(
-                ErrorKind::ShuttingDown,
-                "the router is being shut down",
-            ));
-        }
-        if !entry.described {
-            // A change was interrupted: the bucket must know the disk before its data (P4).
-            let mut whole = entry.clone();
-            self.finish_descriptor(pool, &mut whole).await?;
-            *slot.entry.lock() = whole.clone();
-            entry = whole;
-        }
+        self.check_not_closing()?;
+        // The bucket must know the disk before its data (P4).
+        let entry = self.describe_change(pool, slot).await?;
         let extents = slot.extents.lock().clone();
         let opening = Opening {
             pool: &pool.pool,
@@ -219,9 +172,9 @@ impl Router {
     }
 
     /// Deletes a disk that nobody is attached to. A tombstone in the bucket says so.
-    pub async fn delete_disk(&self, full: &str) -> Result<()> {
-        let _changes = self.changing().await?;
-        let (open, slot) = self.find(full)?;
+    pub async fn delete_disk(self: &Arc<Self>, full: &str) -> Result<()> {
+        let turn = self.disk_turn(|router| router.find(full)).await?;
+        let (open, slot) = (&turn.open, &turn.slot);
         let mut opened = slot.opened.lock().await;
         slot.refuse_attached("delete")?;
         // The intent is kept first: whatever is interrupted from here on is taken up again, with
@@ -230,14 +183,13 @@ impl Router {
         if !entry.deleting {
             if entry.descriptor > 0 {
                 // Numbers have no gap, but for the first.
-                entry = self.describe_change(&open, &slot).await?;
+                entry = self.describe_change(open, slot).await?;
             }
             entry.deleting = true;
             // The first number may be taken by a creation that was interrupted.
             entry.descriptor = entry.descriptor.max(1) + 1;
-            let noted = self.parts.metadata.update_disk(entry.clone()).await;
-            if may_be_noted(&noted) {
-                *slot.entry.lock() = entry;
+            let noted = self.note(open, slot, entry).await;
+            if slot.entry.lock().deleting {
                 slot.deleted.store(true, Ordering::Release);
             }
             noted?;
@@ -248,11 +200,13 @@ impl Router {
             disk.give_back_journal();
         }
         *slot.seen.lock() = None;
-        self.finish_delete(&open, &slot).await
+        self.finish_delete(open, slot).await
     }
 
-    /// Writes the tombstone of a disk that is being deleted, and forgets the disk.
+    /// Writes the tombstone of a disk that is being deleted, and forgets the disk. The caller holds
+    /// `Slot::opened`.
     pub(super) async fn finish_delete(&self, open: &OpenPool, slot: &Slot) -> Result<()> {
+        self.end_doubt(slot).await?;
         let entry = slot.entry.lock().clone();
         open.pool.check_claim().await?;
         let place = describe(&open.entry.location);
@@ -265,6 +219,7 @@ impl Router {
             .journal()
             .retire(found.into_iter().map(|extent| extent.slot));
         open.disks.write().remove(&entry.id);
+        open.unfinished.done(entry.id);
         Ok(())
     }
 
@@ -317,13 +272,6 @@ fn status(open: &OpenPool, slot: &Slot) -> DiskStatus {
             .or_else(|| slot.error.lock().clone())
             .map(|error| error.to_string()),
     }
-}
-
-/// Whether a command is in force, or may still come to be: what failed for want of space is written
-/// before the next one.
-pub(super) fn may_be_noted<T>(answer: &vpool_metadata::Result<T>) -> bool {
-    use vpool_metadata::Error::{Conflict, NotFound};
-    !matches!(answer, Err(Conflict(_) | NotFound(_)))
 }
 
 pub(super) fn check_size(disk: &str, size: u64) -> Result<()> {

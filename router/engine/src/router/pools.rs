@@ -11,6 +11,7 @@ use vpool_format::{DiskId, Generation, PoolId};
 use vpool_metadata::{Location, PoolEntry};
 use vpool_seal::{PoolKey, PoolSecrets};
 
+use super::unfinished::Unfinished;
 use super::{OpenPool, Router, Slot, Store};
 use crate::bucket::Bucket;
 use crate::error::{Error, ErrorKind, Result};
@@ -27,7 +28,7 @@ impl Router {
         location: Location,
         store: Store,
     ) -> Result<PoolEntry> {
-        let _changes = self.changing().await?;
+        let _turn = self.turn().await?;
         name::check("pool", pool_name)?;
         self.check_pool_name_free(pool_name)?;
         let place = describe(&location);
@@ -58,14 +59,16 @@ impl Router {
             wrapped_key: claim.wrapped_pool_key,
         };
         self.parts.metadata.create_pool(entry.clone()).await?;
-        self.assemble_pool(entry.clone(), store, secrets).await?;
+        self.assemble_pool(entry.clone(), store, secrets, true)
+            .await?;
         Ok(entry)
     }
 
     /// Forgets a pool without disks. Its objects stay: adopting the place brings the pool back.
     pub async fn delete_pool(&self, pool_name: &str) -> Result<()> {
-        let _changes = self.changing().await?;
+        let _turn = self.turn().await?;
         let open = self.pool_named(pool_name)?;
+        let _pool_turn = self.pool_turn(&open).await?;
         let deleted = self.parts.metadata.delete_pool(open.entry.id).await;
         deleted.map_err(|error| match error {
             vpool_metadata::Error::Conflict(why) => {
@@ -115,9 +118,12 @@ impl Router {
         })?;
         let place = describe(&entry.location);
         let bucket = self.bucket(&store, &place);
-        match bucket.claim().await {
+        let answers = match bucket.claim().await {
             Ok(Some((claim, _)))
-                if claim.grid == self.grid && claim.generation == entry.generation => {}
+                if claim.grid == self.grid && claim.generation == entry.generation =>
+            {
+                true
+            }
             Ok(Some((claim, _))) => {
                 return Err(Error::new(
                     ErrorKind::Fenced,
@@ -141,14 +147,15 @@ impl Router {
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 tracing::warn!(pool = %entry.name, %error,
                     "the store does not answer; disks open when it does");
+                false
             }
             Err(error) => return Err(error),
-        }
+        };
         let secrets = key.secrets(entry.id);
         // Not before: a store that does not answer keeps nobody else waiting.
-        let _changes = self.changing().await?;
+        let _turn = self.turn().await?;
         self.check_pool_name_free(&entry.name)?;
-        self.assemble_pool(entry, store, secrets).await
+        self.assemble_pool(entry, store, secrets, answers).await
     }
 
     pub(super) fn check_pool_name_free(&self, pool_name: &str) -> Result<()> {
@@ -196,12 +203,14 @@ impl Router {
     }
 
     /// Recovers the journal and puts the pool in place. Disks with something in the journal are
-    /// opened at once, so that it is shipped.
+    /// opened at once, so that it is shipped. Unless the store does not answer, changes of disks that
+    /// were interrupted are completed first.
     pub(super) async fn assemble_pool(
         self: &Arc<Self>,
         entry: PoolEntry,
         store: Store,
         secrets: Arc<PoolSecrets>,
+        answers: bool,
     ) -> Result<()> {
         let host = self.parts.host.clone();
         let path = self
@@ -243,6 +252,8 @@ impl Router {
             pool,
             entry: entry.clone(),
             disks: RwLock::default(),
+            turn: Arc::default(),
+            unfinished: Unfinished::default(),
         });
         let mut to_open = Vec::new();
         for disk in self.parts.metadata.disks(entry.id).await? {
@@ -258,6 +269,9 @@ impl Router {
                 journal.retire(extents.drain(..).map(|extent| extent.slot));
             }
             let slot = Slot::new(disk.clone(), extents);
+            if disk.deleting || !disk.described {
+                open.unfinished.add(disk.id);
+            }
             if !disk.deleting && !slot.extents.lock().is_empty() {
                 to_open.push(slot.clone());
             }
@@ -269,7 +283,13 @@ impl Router {
         self.parts.host.blocking.run(move || begun.begin()).await;
         self.pools.write().insert(entry.id, open.clone());
         journal.start();
-        self.finish_descriptors(&open).await;
+        if answers {
+            let _turn = self.pool_turn(&open).await?;
+            if let Err(error) = self.finish_all(&open).await {
+                tracing::warn!(pool = %open.entry.name, %error, "changes of disks are not complete yet");
+            }
+        }
+        self.see_to_all(&open);
         for slot in to_open {
             let (router, open) = (self.clone(), open.clone());
             tokio::spawn(async move { router.open_until_done(&open, &slot).await });

@@ -7,8 +7,7 @@ use vpool_engine::error::{Error, ErrorKind};
 use vpool_engine::limits::DISK_BYTES_MAX;
 use vpool_engine::router::DiskChange;
 use vpool_host::sim::Dice;
-use vpool_object::ErrorKind as StoreKind;
-use vpool_object::faults::{FaultPlan, Outage};
+use vpool_object::faults::FaultPlan;
 
 use crate::bytes::image;
 use crate::figures::{Figures, seeds};
@@ -16,7 +15,7 @@ use crate::rig::{Life, PLACE, Rig, check_error, place};
 
 const LONG: Duration = Duration::from_secs(3600);
 
-async fn life_with_disk(life: &Life, size: u64) {
+pub async fn life_with_disk(life: &Life, size: u64) {
     life.create_pool().await;
     let made = life.router.create_disk(None, "a", size, true).await;
     made.expect("a disk");
@@ -311,70 +310,6 @@ fn settings_are_kept_and_told_to_clients() {
         adopted.await.expect("the bucket is enough");
         check(life).await;
     });
-}
-
-/// While the store is away a change is noted, and is not more than that; it is completed by the
-/// next change, the next opening, or the next start; numbers have no gap.
-#[test]
-fn a_store_that_is_away_keeps_no_change_from_being_completed() {
-    let _figures = Figures::one("changes_are_completed_when_the_store_is_back");
-    for later in 0..4 {
-        let mut rig = Rig::new(later + 1);
-        rig.live(|life| async move {
-            life_with_disk(&life, 4096).await;
-            let router = &life.router;
-            let device = router.device("a").await.expect("attach");
-            let down = Some(Outage::Refuse(StoreKind::Unavailable));
-            life.faults().set_outage(down);
-            let error = router.resize_disk("a", 8192, false).await;
-            let words = ["disk a", "noted", "repeat"];
-            check_error(
-                &error.expect_err("the bucket cannot be told"),
-                ErrorKind::Unavailable,
-                &words,
-            );
-            assert_eq!(device.size(), 4096, "not before the bucket knows");
-            drop(device);
-            life.faults().heal();
-            match later {
-                0 => {
-                    let again = router.resize_disk("a", 8192, false).await;
-                    let entry = again.expect("it is up").entry;
-                    assert_eq!((entry.size, entry.descriptor), (8192, 2));
-                    let device = router.device("a").await.expect("attach");
-                    assert_eq!(device.size(), 8192);
-                }
-                1 => {
-                    let renamed = router.rename_disk("a", "b").await.expect("it is up");
-                    assert_eq!((renamed.size, renamed.descriptor), (8192, 3));
-                }
-                2 => router.delete_disk("a").await.expect("it is up"),
-                _ => {}
-            }
-        });
-        rig.host.kill();
-        rig.live(|life| async move {
-            let name = if later == 1 { "b" } else { "a" };
-            match life.router.device(name).await {
-                Ok(device) => assert_eq!((device.size(), later == 2), (8192, false)),
-                Err(error) => assert!(later == 2, "{error}"),
-            }
-            let descriptors = life.router.disks(None).expect("the list");
-            let descriptors = descriptors.first().map(|disk| disk.entry.descriptor);
-            assert_eq!(
-                descriptors,
-                [Some(2), Some(3), None, Some(2)][later as usize]
-            );
-        });
-        let mut elsewhere = rig.elsewhere(9);
-        elsewhere.live(|life| async move {
-            let store = life.site().store.clone();
-            let adopted = life.router.adopt_pool(None, place(PLACE), store, true);
-            let adopted = adopted.await.expect("the numbers have no gap");
-            assert_eq!(adopted.disks.len(), usize::from(later != 2));
-        });
-        assert_eq!(rig.store().reused_names(), [], "P3");
-    }
 }
 
 #[test]

@@ -20,4 +20,5 @@ mod nonces;
 mod rig;
 mod smoke;
 mod trouble;
+mod unfinished;
 mod world;
