@@ -33,8 +33,8 @@ pub use events::{Event, EventKind};
 pub use health::{Health, HealthReason, HealthStatus};
 pub use lists::{Change, DryRun, List};
 pub use pools::{
-    AdoptPool, Adopted, CreatePool, Finding, Location, Pool, ProbeReport, StoreCounts, StoreState,
-    SwiftAuth, SwiftInterface,
+    AdoptPool, Adopted, CreatePool, Finding, Location, Pool, ProbeReport, SetPool, StoreCounts,
+    StoreState, SwiftAuth, SwiftInterface,
 };
 pub use problem::{Code, Problem};
 pub use statistics::{DiskStatistics, Latency, bound_seconds};

@@ -7,6 +7,7 @@ mod adopt;
 mod attachments;
 mod changes;
 mod disks;
+mod location;
 mod pools;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ use vpool_block::{Attached, BlockError, ExportName, Exports};
 use vpool_cache::CacheMemory;
 use vpool_format::{DiskId, GridId, PoolId};
 use vpool_host::{Host, LocalStore, Table, TableKind};
-use vpool_metadata::{DiskEntry, Metadata, PoolEntry, THIS_HOST};
+use vpool_metadata::{DiskEntry, Location, Metadata, PoolEntry, THIS_HOST};
 use vpool_object::ObjectStore;
 use vpool_seal::GridKey;
 
@@ -101,8 +102,19 @@ pub struct Router {
 #[derive(Debug)]
 struct OpenPool {
     pool: Arc<Pool>,
+    /// As it was opened; how its place is reached may be another way since.
     entry: PoolEntry,
+    location: Mutex<Location>,
     disks: RwLock<BTreeMap<DiskId, Arc<Slot>>>,
+}
+
+impl OpenPool {
+    fn entry(&self) -> PoolEntry {
+        PoolEntry {
+            location: self.location.lock().clone(),
+            ..self.entry.clone()
+        }
+    }
 }
 
 /// A disk, open or not.
@@ -220,7 +232,7 @@ impl Router {
                 let disks: Vec<Arc<Slot>> = open.disks.read().values().cloned().collect();
                 let unshipped = disks.iter().filter_map(|slot| slot.seen.lock().clone());
                 PoolStatus {
-                    entry: open.entry.clone(),
+                    entry: open.entry(),
                     disks: disks.len(),
                     journal_used_bytes: u64::from(used) * extent_bytes,
                     journal_max_bytes: u64::from(max) * extent_bytes,
@@ -241,7 +253,7 @@ impl Router {
 
     /// The pool of that name; without one the only pool, or `default`.
     pub fn pool_entry(&self, name: Option<&str>) -> Result<PoolEntry> {
-        self.pool_or_only(name).map(|open| open.entry.clone())
+        self.pool_or_only(name).map(|open| open.entry())
     }
 
     fn pool_named(&self, name: &str) -> Result<Arc<OpenPool>> {

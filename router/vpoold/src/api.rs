@@ -97,7 +97,7 @@ fn documented() -> OpenApiRouter<Arc<State>> {
         .routes(routes!(status::version))
         .routes(routes!(openapi::document))
         .routes(routes!(pools::list, pools::create))
-        .routes(routes!(pools::show, pools::delete))
+        .routes(routes!(pools::show, pools::set, pools::delete))
         .routes(routes!(pools::sync))
         .routes(routes!(pools::probe))
         .routes(routes!(pools::adopt))

@@ -67,6 +67,11 @@ fn table(other: &str, empty: &str) -> Vec<Row> {
         ("POST", "/api/v1/pools/{pool}/sync", "/api/v1/pools/second/sync",
             none(), 202, "pool-sync"),
         ("POST", "/api/v1/pools/{pool}/sync", "/api/v1/pools/none/sync", none(), 404, "not_found"),
+        ("PATCH", POOL, "/api/v1/pools/second", json!({}), 400, "nothing"),
+        ("PATCH", POOL, "/api/v1/pools/second", json!({"credentials_file": "/k"}), 400, "directory"),
+        ("PATCH", POOL, "/api/v1/pools/second?dry_run=true", json!({"region": "x"}), 400, "directory"),
+        ("PATCH", POOL, "/api/v1/pools/second", json!({"url": "http://h/b"}), 400, "url"),
+        ("PATCH", POOL, "/api/v1/pools/none", json!({"region": "x"}), 404, "not_found"),
         ("POST", "/api/v1/adoptions", "/api/v1/adoptions",
             json!({"location": fs(empty)}), 404, "not_found"),
         ("POST", "/api/v1/adoptions", "/api/v1/adoptions?dry_run=true",
@@ -204,6 +209,8 @@ fn every_route_with_bad_input_beside_good() -> anyhow::Result<()> {
     good.insert(("GET".into(), "/api/v1/events".into()));
     // A task that can be cancelled is in `tasks.rs`.
     good.insert(("POST".into(), "/api/v1/tasks/{id}/cancel".into()));
+    // A directory has nothing to set: `rotation.rs` beside `s3.rs`.
+    good.insert(("PATCH".into(), POOL.into()));
     assert_eq!(known, good, "the document beside good input");
     assert_eq!(known, asked(false), "the document beside bad input");
     for row in &rows {

@@ -4,6 +4,7 @@ mod command;
 mod forms;
 mod life;
 mod qemu;
+mod rotation;
 mod s3;
 mod trouble;
 mod verbs;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use vpool_cache::{CacheConfig, ChunkCache, SsdConfig};
 use vpool_format::bucket::Claim;
 use vpool_format::{DiskId, Generation, PoolId};
@@ -113,36 +113,12 @@ impl Router {
                 ),
             )
         })?;
-        let place = describe(&entry.location);
-        let bucket = self.bucket(&store, &place);
-        match bucket.claim().await {
-            Ok(Some((claim, _)))
-                if claim.grid == self.grid && claim.generation == entry.generation => {}
-            Ok(Some((claim, _))) => {
-                return Err(Error::new(
-                    ErrorKind::Fenced,
-                    format!(
-                        "pool {}: {place} was adopted by grid {} (generation {}): this router may \
-                         not write there any more; remove the pool here, or adopt it back",
-                        entry.name, claim.grid, claim.generation
-                    ),
-                ));
-            }
-            Ok(None) => {
-                return Err(Error::new(
-                    ErrorKind::Corrupt,
-                    format!(
-                        "pool {}: {place} holds no claim: it is not the place where the pool was \
-                         made, or its objects are gone; mount or restore it",
-                        entry.name
-                    ),
-                ));
-            }
+        match self.check_place(&entry, &store).await {
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 tracing::warn!(pool = %entry.name, %error,
                     "the store does not answer; disks open when it does");
             }
-            Err(error) => return Err(error),
+            checked => checked?,
         }
         let secrets = key.secrets(entry.id);
         // Not before: a store that does not answer keeps nobody else waiting.
@@ -241,6 +217,7 @@ impl Router {
         }
         let open = Arc::new(OpenPool {
             pool,
+            location: Mutex::new(entry.location.clone()),
             entry: entry.clone(),
             disks: RwLock::default(),
         });

@@ -17,6 +17,7 @@ mod model;
 mod names;
 #[cfg(feature = "audit")]
 mod nonces;
+mod places;
 mod rig;
 mod smoke;
 mod trouble;

@@ -186,8 +186,10 @@ impl Rig {
         .map_err(|error| error.to_string())?;
         let mut opened = Vec::new();
         for pool in metadata.pools().await.map_err(|error| error.to_string())? {
-            let Location::Directory(directory) = &pool.location else {
-                unreachable!("see place()")
+            let directory = match &pool.location {
+                Location::Directory(directory) => directory,
+                // Whatever it is called, it is this.
+                Location::S3 { .. } | Location::Swift { .. } => PLACE,
             };
             let store = sites[directory].store.clone();
             opened.push((pool.name.clone(), router.open_pool(pool, store).await));

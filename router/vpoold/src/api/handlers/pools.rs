@@ -2,7 +2,9 @@
 
 use axum::extract::State as Known;
 use serde_json::Value;
-use vpool_api::{AdoptPool, Adopted, CreatePool, EventKind, List, Pool, ProbeReport, Task};
+use vpool_api::{
+    AdoptPool, Adopted, CreatePool, EventKind, List, Pool, ProbeReport, SetPool, Task,
+};
 
 use super::super::query::{Dry, NoQuery, Query};
 use super::super::request::{Answer, Changed, Failed, Json, Named, to_the_end};
@@ -50,6 +52,31 @@ pub(in crate::api) async fn create(
         daemon.pool(&name)
     });
     Ok(Changed::Done(pool.await?))
+}
+
+/// Reach a pool in another way: with other credentials, say
+///
+/// Its disks go on meanwhile. The new way is tried out first, and must lead to the pool's own objects;
+/// bucket, container and prefix stay what they are.
+#[utoipa::path(patch, path = "/pools/{pool}", tag = "pools", request_body = SetPool,
+    responses((status = 200, body = Pool)))]
+pub(in crate::api) async fn set(
+    Known(api): Api,
+    pool: Named,
+    Dry(dry): Dry,
+    Json(request): Json<SetPool>,
+) -> Result<Changed<Pool>, Failed> {
+    let (daemon, events) = (api.daemon.clone(), api.events.clone());
+    if dry {
+        let plan = daemon.plan_set_pool(&pool.0, &request).await?;
+        return Ok(Changed::Planned(plan));
+    }
+    let set = to_the_end(&api, async move {
+        let set = daemon.set_pool(&pool.0, &request).await?;
+        events.send(EventKind::PoolChanged, &set.name);
+        Ok(set)
+    });
+    Ok(Changed::Done(set.await?))
 }
 
 /// Forget a pool without disks; its objects stay
