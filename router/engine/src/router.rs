@@ -33,6 +33,7 @@ use crate::journal::{FoundExtent, JournalShares};
 use crate::limits::{self, BLOCK, Tuning};
 use crate::name;
 use crate::pool::Pool;
+use crate::shares::PoolShares;
 use crate::vdisk::device::Device;
 use crate::vdisk::{Status, VDisk};
 
@@ -63,6 +64,8 @@ pub struct RouterParts {
     pub memory_bytes: u64,
     /// Bytes of SSD for each pool's cache; 0 = none.
     pub cache_bytes: u64,
+    /// What pools are given by name.
+    pub pool_shares: PoolShares,
     /// Sizes and times.
     pub tuning: Tuning,
 }
@@ -93,6 +96,7 @@ pub struct Router {
     chunk_memory: Arc<CacheMemory>,
     node_memory: Arc<NodeMemory>,
     pools: RwLock<BTreeMap<PoolId, Arc<OpenPool>>>,
+    pool_shares: Mutex<PoolShares>,
     /// One change of the set of pools or disks at a time.
     changes: tokio::sync::Mutex<()>,
     closing: std::sync::atomic::AtomicBool,
@@ -185,7 +189,7 @@ pub struct DiskStatus {
 
 impl Router {
     /// A router without pools yet: [`open_pool`](Self::open_pool) each that the metadata has.
-    pub async fn open(parts: RouterParts) -> Result<Arc<Router>> {
+    pub async fn open(mut parts: RouterParts) -> Result<Arc<Router>> {
         let grid = parts.metadata.grid().await?;
         let extent_bytes = u64::from(parts.tuning.extent_blocks) * BLOCK as u64;
         let extents = (parts.journal_bytes / extent_bytes).max(limits::JOURNAL_EXTENTS_MIN);
@@ -208,6 +212,7 @@ impl Router {
                 )
             })?;
         Ok(Arc::new(Router {
+            pool_shares: Mutex::new(std::mem::take(&mut parts.pool_shares)),
             parts,
             grid,
             shares: Arc::new(JournalShares::new(extents)),
@@ -218,6 +223,23 @@ impl Router {
             changes: tokio::sync::Mutex::new(()),
             closing: std::sync::atomic::AtomicBool::new(false),
         }))
+    }
+
+    /// Gives pools other shares; what of it a pool takes at its opening only waits for that.
+    pub fn set_pool_shares(&self, shares: PoolShares) {
+        *self.pool_shares.lock() = shares;
+        for open in self.pools.read().values() {
+            self.give_share(open);
+        }
+    }
+
+    fn give_share(&self, open: &OpenPool) {
+        let shares = self.pool_shares.lock();
+        let share = shares.get(&open.entry.name).copied().unwrap_or_default();
+        drop(shares);
+        open.pool.journal().set_share(share.journal_percent);
+        open.pool.dirty().set_share(share.memory_percent);
+        open.pool.chunks().cache().set_share(share.memory_percent);
     }
 
     /// The pools that are open, by name.

@@ -84,6 +84,7 @@ pub(crate) async fn serve(
     let metadata = meta.metadata(&host).await?;
     let pools = metadata.pools().await.context("read the pools")?;
     check_key(&key, &pools, dir)?;
+    warn_of_unknown_pools(settings, &pools);
     let grid = metadata.grid().await.context("read the grid's id")?;
     let router = router(settings, dir, &host, metadata, key).await?;
 
@@ -113,7 +114,7 @@ pub(crate) async fn serve(
     if let Some(patience) = notify::watchdog_time() {
         alive.spawn(watchdog::run(patience, notify.clone(), daemon));
     }
-    until_end(&mut signals, reload, &notify).await;
+    until_end(&mut signals, reload, &notify, &router).await;
     end(&mut signals, nbd, api, &router, &notify).await
 }
 
@@ -198,6 +199,7 @@ async fn router(
         journal_bytes: settings.journal_bytes,
         memory_bytes: memory_bytes.max(ENGINE_MEMORY_BYTES_MIN),
         cache_bytes: settings.cache_bytes.saturating_sub(map.space_bytes),
+        pool_shares: settings.pools.clone(),
         tuning: Tuning::default(),
     };
     dir.private("journal", host)?;
@@ -235,6 +237,18 @@ fn warn_of_little_space(host: &Host, dir: &DataDir, settings: &Settings) {
         ),
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "it is not known how much space is free"),
+    }
+}
+
+/// A name that is misspelt gives nobody anything. A pool may also be made later.
+fn warn_of_unknown_pools(settings: &Settings, pools: &[PoolEntry]) {
+    for name in settings.pools.keys() {
+        if !pools.iter().any(|pool| pool.name == *name) {
+            tracing::warn!(
+                pool = name,
+                "the configuration gives this pool a share, and there is none of this name"
+            );
+        }
     }
 }
 
@@ -313,11 +327,16 @@ async fn open_doors(
 }
 
 /// Reloads whenever a signal asks for it, until one asks for the end.
-async fn until_end(signals: &mut Signals, mut reload: Option<Reload>, notify: &Notify) {
+async fn until_end(
+    signals: &mut Signals,
+    mut reload: Option<Reload>,
+    notify: &Notify,
+    router: &Router,
+) {
     while signals.next().await == Told::Reload {
         if let Some(reload) = &mut reload {
             notify.reloading();
-            notify.ready(&reload.reload());
+            notify.ready(&reload.reload(router));
         }
     }
 }

@@ -438,6 +438,11 @@ impl Journal {
         &self.room
     }
 
+    /// Gives it a part of the space by name, or an equal one.
+    pub fn set_share(&self, percent: Option<u8>) {
+        self.shares.set_percent(self.share, percent);
+    }
+
     /// Notified when somebody finds no extent: who holds one that it can do without gives it back.
     pub fn pressure(&self) -> &Notify {
         &self.pressure

@@ -18,6 +18,10 @@ use crate::journal::{FoundExtent, Journal, Loss};
 use crate::limits;
 use crate::name;
 use crate::pool::{Pool, PoolParts};
+use crate::shares;
+
+/// A cache finds something, however little memory was left for its index.
+const INDEX_ENTRIES_MIN: usize = 4096;
 
 impl Router {
     /// Makes a pool at a location that nobody has claimed.
@@ -191,9 +195,8 @@ impl Router {
             .blocking
             .run(move || Journal::open(&their_host, id, path, &shares, &tuning))
             .await?;
-        let pools = self.parts.metadata.pools().await?.len().max(1) as u64;
-        let memory_bytes = self.parts.memory_bytes / pools;
-        let cache = self.open_cache(&entry, &secrets, memory_bytes);
+        let all = self.parts.metadata.pools().await?;
+        let cache = self.open_cache(&entry, &secrets, &all);
         let pool = Pool::new(PoolParts {
             id: entry.id,
             name: entry.name.clone(),
@@ -207,8 +210,7 @@ impl Router {
             secrets,
             node_memory: self.node_memory.clone(),
             dirty: self.dirty.join(journal.room().clone()),
-            images_max: (limits::IMAGES_MAX / usize::try_from(pools).unwrap_or(usize::MAX))
-                .max(limits::IMAGES_MIN),
+            images_max: (limits::IMAGES_MAX / all.len().max(1)).max(limits::IMAGES_MIN),
             tuning: self.parts.tuning.clone(),
         });
         let mut by_disk: BTreeMap<DiskId, Vec<FoundExtent>> = BTreeMap::new();
@@ -245,6 +247,8 @@ impl Router {
         let begun = journal.clone();
         self.parts.host.blocking.run(move || begun.begin()).await;
         self.pools.write().insert(entry.id, open.clone());
+        // Now that it is among them: who changes the shares sees it, or is seen here.
+        self.give_share(&open);
         journal.start();
         self.finish_descriptors(&open).await;
         for slot in to_open {
@@ -258,18 +262,24 @@ impl Router {
         &self,
         entry: &PoolEntry,
         secrets: &Arc<PoolSecrets>,
-        memory_bytes: u64,
+        all: &[PoolEntry],
     ) -> Arc<ChunkCache> {
+        let names: Vec<&str> = all.iter().map(|pool| pool.name.as_str()).collect();
+        let shares = self.pool_shares.lock();
+        let memory_bytes = shares::own(self.parts.memory_bytes, &entry.name, &names, &shares);
+        let given = shares.get(&entry.name).and_then(|share| share.cache_bytes);
+        let cache_bytes = given.unwrap_or(self.parts.cache_bytes);
+        drop(shares);
         let path = self
             .parts
             .data_dir
             .join("cache")
             .join(format!("{}.cache", entry.id));
         let bytes = |part: u64| usize::try_from(part).unwrap_or(usize::MAX);
-        let ssd = (self.parts.cache_bytes > 0).then(|| SsdConfig {
+        let ssd = (cache_bytes > 0).then(|| SsdConfig {
             // The index takes about 60 bytes an entry: an eighth of the memory.
-            index_entries_max: bytes(memory_bytes / 8 / 60),
-            ..SsdConfig::new(path, self.parts.cache_bytes)
+            index_entries_max: bytes(memory_bytes / 8 / 60).max(INDEX_ENTRIES_MIN),
+            ..SsdConfig::new(path, cache_bytes)
         });
         let config = CacheConfig {
             pool: secrets.clone(),

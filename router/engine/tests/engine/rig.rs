@@ -180,6 +180,7 @@ impl Rig {
             journal_bytes: self.journal_bytes,
             memory_bytes: self.memory_bytes,
             cache_bytes: self.cache_bytes,
+            pool_shares: vpool_engine::shares::PoolShares::new(),
             tuning: self.tuning.clone(),
         })
         .await
