@@ -81,15 +81,17 @@ pub(crate) async fn run(client: &Client, output: &Output, verb: PoolVerb) -> Res
         }
         PoolVerb::Delete {
             pools,
+            forget,
+            accept_loss,
             consent,
             change,
         } => {
             let delete = async |name: &String| {
-                let what = format!("Pool {name} will be forgotten here.");
+                let what = going(name, forget, accept_loss);
                 if !change.dry_run {
                     confirm(&consent, &what, name).await?;
                 }
-                let path = path(name, "");
+                let path = path(name, &format!("?forget={forget}&accept_loss={accept_loss}"));
                 let done = client.change::<()>(Method::DELETE, &path, &(), change.dry_run);
                 output.changed(done.await?, |()| {
                     output.done(&format!("pool {name} is forgotten; its objects stay"))
@@ -124,6 +126,17 @@ pub(crate) async fn run(client: &Client, output: &Output, verb: PoolVerb) -> Res
                 output.show(adopted, adopted_text)
             })
         }
+    }
+}
+
+fn going(name: &str, forget: bool, accept_loss: bool) -> String {
+    match (forget, accept_loss) {
+        (false, _) => format!("Pool {name} will be forgotten here."),
+        (true, false) => format!("Pool {name} will be forgotten here, with all its disks."),
+        (true, true) => format!(
+            "Pool {name} will be forgotten here, with all its disks. What was written to them and is not \
+             in the store will be lost."
+        ),
     }
 }
 

@@ -7,6 +7,7 @@ mod adopt;
 mod attachments;
 mod changes;
 mod disks;
+mod forget;
 mod location;
 mod pools;
 
@@ -211,7 +212,7 @@ impl Router {
                     &e,
                 )
             })?;
-        Ok(Arc::new(Router {
+        let router = Arc::new(Router {
             pool_shares: Mutex::new(std::mem::take(&mut parts.pool_shares)),
             parts,
             grid,
@@ -222,7 +223,11 @@ impl Router {
             pools: RwLock::default(),
             changes: tokio::sync::Mutex::new(()),
             closing: std::sync::atomic::AtomicBool::new(false),
-        }))
+        });
+        for pool in router.parts.metadata.left().await? {
+            router.sweep(pool).await;
+        }
+        Ok(router)
     }
 
     /// Gives pools other shares; what of it a pool takes at its opening only waits for that.

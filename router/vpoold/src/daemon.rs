@@ -7,6 +7,7 @@
 //! gone) does not keep the others from serving: it is shown with its error, and tried again.
 
 mod changes;
+mod deletion;
 mod health;
 mod plan;
 mod probing;
@@ -31,6 +32,7 @@ use vpool_object::{Error as StoreError, ErrorKind as StoreKind};
 
 use crate::activity::Activity;
 use crate::stores::{Purpose, Store};
+pub(crate) use deletion::Going;
 pub(crate) use statistics::PoolFigures;
 
 /// Between two attempts to open pools that could not be opened.

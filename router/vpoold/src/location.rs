@@ -204,6 +204,14 @@ pub(crate) fn to_api(location: &Location) -> api::Location {
     }
 }
 
+/// A location as people write it.
+pub(crate) fn place(location: &Location) -> String {
+    match to_api(location) {
+        api::Location::Fs { path } => path,
+        api::Location::S3 { url, .. } | api::Location::Swift { url, .. } => url,
+    }
+}
+
 /// `URL/CONTAINER/PREFIX`, the container being a bucket on S3.
 pub(crate) fn url(url: &str, container: &str, prefix: &str) -> String {
     match prefix {

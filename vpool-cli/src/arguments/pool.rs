@@ -59,6 +59,12 @@ pub(crate) enum PoolVerb {
     Delete {
         #[command(flatten)]
         pools: PoolNames,
+        /// With their disks, which need not be open: for a store that is gone
+        #[arg(long)]
+        forget: bool,
+        /// And with writes that are in the journal alone
+        #[arg(long, requires = "forget")]
+        accept_loss: bool,
         #[command(flatten)]
         consent: Consent,
         #[command(flatten)]

@@ -46,7 +46,7 @@ pub struct Taken {
 }
 
 /// The header of an extent, from whichever of its two copies is whole.
-fn read_header(blocks: &[u8; 2 * limits::BLOCK]) -> Option<ExtentHeader> {
+pub(super) fn read_header(blocks: &[u8; 2 * limits::BLOCK]) -> Option<ExtentHeader> {
     let (first, second) = blocks.split_at(limits::BLOCK);
     let copies = [ExtentHeader::decode(first), ExtentHeader::decode(second)];
     copies.into_iter().flatten().max_by_key(|header| header.lap)

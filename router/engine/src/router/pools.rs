@@ -61,6 +61,7 @@ impl Router {
             generation: claim.generation,
             wrapped_key: claim.wrapped_pool_key,
         };
+        self.sweep(entry.id).await;
         self.parts.metadata.create_pool(entry.clone()).await?;
         self.assemble_pool(entry.clone(), store, secrets).await?;
         Ok(entry)
@@ -81,27 +82,7 @@ impl Router {
         if let Err(error) = super::close_pool(&open, Duration::ZERO).await {
             tracing::warn!(pool = pool_name, %error, "the pool that was deleted did not close");
         }
-        let (id, data_dir) = (open.entry.id.to_string(), self.parts.data_dir.clone());
-        let files = self.parts.host.files.clone();
-        let removed = self
-            .parts
-            .host
-            .blocking
-            .run(move || -> std::io::Result<()> {
-                for directory in ["journal", "cache"] {
-                    for path in files.list(&data_dir.join(directory))? {
-                        let name = path.file_name().and_then(|name| name.to_str());
-                        if name.is_some_and(|name| name.starts_with(&id)) {
-                            files.remove(&path)?;
-                        }
-                    }
-                }
-                Ok(())
-            });
-        if let Err(error) = removed.await {
-            tracing::warn!(pool = pool_name, %error,
-                "the journal or cache of the pool that was deleted is still on the SSD");
-        }
+        self.sweep(open.entry.id).await;
         Ok(())
     }
 
@@ -184,11 +165,7 @@ impl Router {
         secrets: Arc<PoolSecrets>,
     ) -> Result<()> {
         let host = self.parts.host.clone();
-        let path = self
-            .parts
-            .data_dir
-            .join("journal")
-            .join(format!("{}.journal", entry.id));
+        let path = self.journal_path(entry.id);
         let (shares, tuning, id) = (self.shares.clone(), self.parts.tuning.clone(), entry.id);
         let their_host = host.clone();
         let (journal, found) = host

@@ -13,6 +13,7 @@ mod bytes;
 mod changes;
 mod crash;
 mod figures;
+mod forget;
 mod model;
 mod names;
 #[cfg(feature = "audit")]

@@ -53,6 +53,7 @@ pub struct Site {
 /// One life of a router.
 pub struct Life {
     pub router: Arc<Router>,
+    pub metadata: Arc<dyn Metadata>,
     pub sites: BTreeMap<String, Site>,
     /// How the pools opened that the metadata has, by name.
     pub opened: Vec<(String, Result<(), Error>)>,
@@ -197,6 +198,7 @@ impl Rig {
         }
         Ok(Life {
             router,
+            metadata,
             sites,
             opened,
         })
