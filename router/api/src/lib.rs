@@ -10,6 +10,7 @@
 //! part. Every error is a [`Problem`].
 
 pub mod attach;
+mod checks;
 mod disks;
 mod events;
 mod health;
@@ -26,6 +27,7 @@ pub mod time;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use checks::{Check, CheckState};
 pub use disks::{
     Connection, CreateDisk, Disk, DiskLog, RenameDisk, RepairDisk, ResizeDisk, Resized, SetDisk,
 };

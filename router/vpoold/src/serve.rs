@@ -30,6 +30,7 @@ use vpool_tls::Tls;
 use crate::activity::{Activity, CountedExports};
 use crate::api;
 use crate::banner;
+use crate::checks::Checks;
 use crate::config::Settings;
 use crate::daemon::{Daemon, Doors};
 use crate::data_dir::DataDir;
@@ -106,7 +107,8 @@ pub(crate) async fn serve(
     let mut signals = Signals::listen(reload.is_some())?;
     let nbd = nbd(CountedExports::new(router.clone(), activity), settings);
     let mut doors = open_doors(&nbd, settings, nbd_tls, dir).await?;
-    let api = Api::open(&daemon, &meta, dir, &mut doors, settings, &host).await?;
+    let checks = Arc::new(Checks::new(dir.path().to_owned(), settings.clone()));
+    let api = Api::open(&daemon, &checks, &meta, dir, &mut doors, settings, &host).await?;
     background.spawn(watch(daemon.clone(), api.events.clone()));
     banner::print(&doors, settings.demo);
     notify.ready(SERVING);
@@ -114,7 +116,7 @@ pub(crate) async fn serve(
     if let Some(patience) = notify::watchdog_time() {
         alive.spawn(watchdog::run(patience, notify.clone(), daemon));
     }
-    until_end(&mut signals, reload, &notify, &router).await;
+    until_end(&mut signals, reload, &notify, (&router, &checks)).await;
     end(&mut signals, nbd, api, &router, &notify).await
 }
 
@@ -129,6 +131,7 @@ struct Api {
 impl Api {
     async fn open(
         daemon: &Arc<Daemon>,
+        checks: &Arc<Checks>,
         meta: &Meta,
         dir: &DataDir,
         doors: &mut Doors,
@@ -149,6 +152,7 @@ impl Api {
         let repeats = api::Repeats::open(meta.store(), host.clone());
         let routes = api::routes(api::Parts {
             daemon: daemon.clone(),
+            checks: checks.clone(),
             doors: doors.clone(),
             tasks: tasks.clone(),
             events: events.clone(),
@@ -331,12 +335,12 @@ async fn until_end(
     signals: &mut Signals,
     mut reload: Option<Reload>,
     notify: &Notify,
-    router: &Router,
+    (router, checks): (&Router, &Checks),
 ) {
     while signals.next().await == Told::Reload {
         if let Some(reload) = &mut reload {
             notify.reloading();
-            notify.ready(&reload.reload(router));
+            notify.ready(&reload.reload(router, checks));
         }
     }
 }

@@ -37,6 +37,9 @@ fn table(other: &str, empty: &str) -> Vec<Row> {
         ("GET", "/metrics", "/metrics?disks=yes", none(), 400, "invalid"),
         ("GET", "/api/v1/version", "/api/v1/version", none(), 200, "vpoold"),
         ("GET", "/api/v1/version", "/api/v1/version?x=1", none(), 400, "invalid"),
+        ("POST", "/api/v1/checks", "/api/v1/checks", none(), 200, "journal_sync"),
+        ("POST", "/api/v1/checks", "/api/v1/checks?dry_run=true", none(), 200, "a file"),
+        ("POST", "/api/v1/checks", "/api/v1/checks?x=1", none(), 400, "invalid"),
         ("GET", "/api/v1/openapi.json", "/api/v1/openapi.json", none(), 200, "openapi"),
         ("GET", "/api/v1/openapi.json", "/api/v1/openapi.json?x", none(), 400, "invalid"),
         // Pools.

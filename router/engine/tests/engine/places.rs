@@ -27,6 +27,8 @@ fn a_way_must_lead_to_the_pool_itself() {
     let _figures = Figures::one("places_a_way_must_lead_to_the_pool_itself");
     let mut rig = Rig::new(1);
     let mut other = rig.elsewhere(2);
+    let second = Arc::new(MemoryStore::new());
+    rig.stores.insert("/second".to_owned(), second.clone());
     rig.live(|life| async move {
         life.create_pool().await;
         let entry = life.router.pool_entry(None).expect("the pool");
@@ -34,7 +36,7 @@ fn a_way_must_lead_to_the_pool_itself() {
         let checked = life.router.check_place(&entry, &own).await;
         checked.expect("its own place");
 
-        let empty: Arc<dyn ObjectStore> = Arc::new(MemoryStore::new());
+        let empty: Arc<dyn ObjectStore> = second;
         let error = life.router.check_place(&entry, &empty).await;
         check_error(
             &error.expect_err("an empty place"),
@@ -67,7 +69,8 @@ fn a_way_must_lead_to_the_pool_itself() {
         adopted.await.expect("adopted");
     });
     rig.live(|life| async move {
-        let opened = life.opened[0].1.as_ref();
+        let opened = life.opened.iter().find(|(name, _)| name == "default");
+        let opened = opened.expect("it is known").1.as_ref();
         check_error(
             opened.expect_err("adopted elsewhere"),
             ErrorKind::Fenced,
