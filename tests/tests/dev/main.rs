@@ -1,6 +1,7 @@
 //! `vpoold dev` and `vpool` as a person uses them: processes, sockets, kill -9.
 
 mod command;
+mod forgotten;
 mod forms;
 mod life;
 mod qemu;
