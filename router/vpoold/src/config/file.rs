@@ -152,14 +152,15 @@ fn value(kind: Kind, value: &DeValue<'_>) -> Result<Value, String> {
         (Kind::Switch, other) => {
             return Err(format!("write true or false, and no {}", other.type_str()));
         }
-        (_, DeValue::String(text)) => text.to_string(),
-        (Kind::Size { .. } | Kind::Percent, DeValue::Integer(number)) => number.to_string(),
+        (Kind::Percent, DeValue::Integer(number)) => number.to_string(),
         (Kind::Percent, other) => {
             return Err(format!(
                 "write a whole number from 1 to 100, and no {}",
                 other.type_str()
             ));
         }
+        (_, DeValue::String(text)) => text.to_string(),
+        (Kind::Size { .. }, DeValue::Integer(number)) => number.to_string(),
         _ => {
             let form = kind.form();
             return Err(format!(
