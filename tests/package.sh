@@ -65,11 +65,35 @@ done
 in_copy getent passwd vpool >/dev/null || fail "no user vpool"
 in_copy getent group vpool >/dev/null || fail "no group vpool"
 in_copy vpoold config | grep -q '^nbd.socket  *"/run/vpool/nbd.sock"  */etc/vpool/vpoold.toml:' || fail "the settings"
+
+# The command's pages and completions: each page is whole, and the completions know the verbs.
+pages=/usr/share/man/man1
+bash_completion=/usr/share/bash-completion/completions/vpool
+for file in $pages/vpool.1.gz $pages/vpool-pool-set.1.gz $pages/vpool-disk-import.1.gz $bash_completion \
+    /usr/share/zsh/vendor-completions/_vpool /usr/share/fish/vendor_completions.d/vpool.fish; do
+    there "$file" "after the installation"
+done
+[ "$(ls "$root$pages"/vpool*.1.gz | wc -l)" -ge 30 ] || fail "pages are missing"
+for page in "$root$pages"/vpool*.1.gz; do
+    # As man says it, which knows how to read it, to a terminal of 80 columns.
+    said=$(MANWIDTH=80 LC_ALL=C.UTF-8 man --warnings -l "$page" 2>&1 >"$copy/page") || fail "man -l $page"
+    [ -z "$said" ] || fail "man -l $page: $said"
+    grep -q '^NAME' "$copy/page" || fail "$page says nothing"
+done
+in_copy bash -c "set -eu; . $bash_completion; complete -p vpool >/dev/null
+    COMP_WORDS=(vpool pool s) COMP_CWORD=2 COMP_LINE='vpool pool s' COMP_POINT=12
+    _vpool vpool s pool; printf '%s\n' \"\${COMPREPLY[@]}\"" >"$copy/completed" || fail "the completion for bash"
+grep -qx set "$copy/completed" || fail "bash does not complete vpool pool set"
+if command -v zsh >/dev/null; then zsh -n "$root/usr/share/zsh/vendor-completions/_vpool"; fi
+if command -v fish >/dev/null; then fish -n "$root/usr/share/fish/vendor_completions.d/vpool.fish"; fi
+
 [ "$(in_copy dpkg-query -W -f '${Conffiles}' vpool | grep -c /etc/vpool/vpoold.toml)" = 1 ] || fail "no conffile"
 serve vpool disk create kept --size 1G
 
 in_copy dpkg -r vpool
 gone /usr/bin/vpoold "after the removal"
+gone "$pages/vpool.1.gz" "after the removal"
+gone "$bash_completion" "after the removal"
 there /etc/vpool/vpoold.toml "after the removal"
 there /var/lib/vpool/grid.key "after the removal"
 

@@ -208,6 +208,16 @@ pub trait Metadata: Send + Sync + fmt::Debug {
     /// Removes a pool without disks; absent is fine. [`Error::Conflict`] while it has any.
     async fn delete_pool(&self, pool: PoolId) -> Result<()>;
 
+    /// Removes a pool with all its disks, at once; absent is fine.
+    async fn forget_pool(&self, pool: PoolId) -> Result<()>;
+
+    /// Pools that were removed, of which [`swept`](Self::swept) was not said yet: their ids are not
+    /// given to pools again before.
+    async fn left(&self) -> Result<Vec<PoolId>>;
+
+    /// Records that nothing is left here of a pool that was removed.
+    async fn swept(&self, pool: PoolId) -> Result<()>;
+
     /// Removes a disk and its streams; absent is fine.
     async fn delete_disk(&self, disk: DiskId) -> Result<()>;
 

@@ -185,6 +185,18 @@ impl Metadata for LocalMetadata {
         self.run(Command::DeletePool(pool)).await.map(drop)
     }
 
+    async fn forget_pool(&self, pool: PoolId) -> Result<()> {
+        self.run(Command::ForgetPool(pool)).await.map(drop)
+    }
+
+    async fn left(&self) -> Result<Vec<PoolId>> {
+        Ok(self.shared.state.read().left().collect())
+    }
+
+    async fn swept(&self, pool: PoolId) -> Result<()> {
+        self.run(Command::Swept(pool)).await.map(drop)
+    }
+
     async fn disks(&self, pool: PoolId) -> Result<Vec<DiskEntry>> {
         Ok(self.shared.state.read().disks(pool)?.cloned().collect())
     }

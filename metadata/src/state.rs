@@ -12,7 +12,7 @@
 
 mod streams;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vpool_format::{Base, DiskId, Epoch, GridId, PoolId, SealedEnd, StreamUid};
 
@@ -27,6 +27,10 @@ pub enum Command {
     UpdatePool(PoolEntry),
     /// Removes a pool without disks.
     DeletePool(PoolId),
+    /// Removes a pool with its disks and their streams.
+    ForgetPool(PoolId),
+    /// Records that a host has nothing more of a pool that was removed.
+    Swept(PoolId),
     /// Adds a disk.
     CreateDisk(DiskEntry),
     /// Replaces a disk's entry.
@@ -75,6 +79,10 @@ pub enum Change {
     Gone(DiskId),
     /// A pool is no more.
     PoolGone(PoolId),
+    /// Of a pool that is no more a host may still have files.
+    Left(PoolId),
+    /// It has none any more.
+    Swept(PoolId),
 }
 
 /// All that has been agreed on.
@@ -87,6 +95,7 @@ pub struct State {
     /// By name, for uniqueness and for listing in order.
     pool_names: BTreeMap<String, PoolId>,
     disk_names: BTreeMap<(PoolId, String), DiskId>,
+    left: BTreeSet<PoolId>,
 }
 
 impl State {
@@ -99,12 +108,18 @@ impl State {
             streams: BTreeMap::new(),
             pool_names: BTreeMap::new(),
             disk_names: BTreeMap::new(),
+            left: BTreeSet::new(),
         }
     }
 
     /// The grid's id.
     pub fn grid(&self) -> GridId {
         self.grid
+    }
+
+    /// Pools that were removed, and of which a host may still have something.
+    pub fn left(&self) -> impl Iterator<Item = PoolId> {
+        self.left.iter().copied()
     }
 
     /// All pools, by name.
@@ -144,7 +159,13 @@ impl State {
         let change = match command {
             Command::CreatePool(pool) => self.create_pool(pool)?,
             Command::UpdatePool(pool) => self.update_pool(pool)?,
-            Command::DeletePool(pool) => self.delete_pool(*pool)?,
+            Command::DeletePool(pool) => {
+                return Ok((Outcome::Done, self.delete_pool(*pool)?));
+            }
+            Command::ForgetPool(pool) => {
+                return Ok((Outcome::Done, self.forget_pool(*pool)));
+            }
+            Command::Swept(pool) => self.left.contains(pool).then_some(Change::Swept(*pool)),
             Command::CreateDisk(disk) => self.create_disk(disk)?,
             Command::AdoptPool(pool, disks) => {
                 return Ok((Outcome::Done, self.adopt_pool(pool, disks)?));
@@ -205,6 +226,12 @@ impl State {
                     self.forget_name(disk);
                     self.disks.remove(&disk);
                     self.streams.remove(&disk);
+                }
+                Change::Left(pool) => {
+                    self.left.insert(pool);
+                }
+                Change::Swept(pool) => {
+                    self.left.remove(&pool);
                 }
                 Change::PoolGone(pool) => {
                     if let Some(old) = self.pools.remove(&pool) {
@@ -279,6 +306,9 @@ impl State {
         match self.pools.get(&pool.id) {
             Some(old) if old == pool => Ok(None),
             Some(_) => conflict(format!("pool {} exists and is another", pool.id)),
+            None if self.left.contains(&pool.id) => {
+                conflict(format!("what is left of pool {} is not swept yet", pool.id))
+            }
             None => self.put_pool(pool),
         }
     }
@@ -306,14 +336,25 @@ impl State {
         }
     }
 
-    fn delete_pool(&self, id: PoolId) -> Result<Option<Change>> {
+    fn delete_pool(&self, id: PoolId) -> Result<Vec<Change>> {
         let Some(pool) = self.pools.get(&id) else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
         match self.disks.values().filter(|disk| disk.pool == id).count() {
-            0 => Ok(Some(Change::PoolGone(id))),
+            0 => Ok(self.forget_pool(id)),
             disks => conflict(format!("pool {:?} has {disks} disk(s)", pool.name)),
         }
+    }
+
+    /// What a host still has of it is known by its id until that is swept.
+    fn forget_pool(&self, id: PoolId) -> Vec<Change> {
+        if !self.pools.contains_key(&id) {
+            return Vec::new();
+        }
+        let disks = self.disks.values().filter(|disk| disk.pool == id);
+        let mut changes: Vec<Change> = disks.map(|disk| Change::Gone(disk.id)).collect();
+        changes.extend([Change::Left(id), Change::PoolGone(id)]);
+        changes
     }
 
     fn create_disk(&self, disk: &DiskEntry) -> Result<Option<Change>> {

@@ -8,6 +8,8 @@
 #   ceph-rgw.sh kill DIR                              at once, for what is thrown away anyway
 #   ceph-rgw.sh gateway-stop DIR                      only the gateway: a store that is down
 #   ceph-rgw.sh gateway-start DIR                     ... and is back, objects and all
+#   ceph-rgw.sh key-add DIR ACCESS SECRET             another key pair of the same user
+#   ceph-rgw.sh key-remove DIR ACCESS                 ... which is refused from then on
 #
 # Environment: SIZE_GIB of the OSD (default 8), RBD_CACHE=true|false for librbd clients,
 # GATEWAY=0 for a cluster without gateway.
@@ -203,8 +205,9 @@ gateway_start() {
   wait_for gateway curl -sf -o /dev/null "http://127.0.0.1:$port/"
 }
 
+admin=(radosgw-admin -c "$CONF" -n client.gateway)
+
 make_users() {
-  local admin=(radosgw-admin -c "$CONF" -n client.gateway)
   "${admin[@]}" user create --uid="${SWIFT_USER%%:*}" --display-name=vpool \
     --access-key="$ACCESS_KEY" --secret-key="$SECRET_KEY" >/dev/null 2>>"$DIR/log/admin.out"
   "${admin[@]}" subuser create --uid="${SWIFT_USER%%:*}" --subuser="$SWIFT_USER" \
@@ -249,5 +252,15 @@ case $COMMAND in
   kill) end_all KILL ;;
   gateway-stop) finish gateway KILL ;;
   gateway-start) gateway_start ;;
+  key-add)
+    [ $# -eq 4 ] || usage
+    "${admin[@]}" key create --uid="${SWIFT_USER%%:*}" --key-type=s3 --access-key="$3" \
+      --secret-key="$4" >/dev/null 2>>"$DIR/log/admin.out"
+    ;;
+  key-remove)
+    [ $# -eq 3 ] || usage
+    "${admin[@]}" key rm --uid="${SWIFT_USER%%:*}" --key-type=s3 --access-key="$3" \
+      >/dev/null 2>>"$DIR/log/admin.out"
+    ;;
   *) usage ;;
 esac

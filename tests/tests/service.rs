@@ -91,6 +91,21 @@ fn a_life_as_the_service_manager_hears_it() -> anyhow::Result<()> {
         lines_with(&service, "the configuration is not valid")? == 1,
         "it is logged"
     );
+    // Shares of pools are taken at once, but for caches; more than there is is refused.
+    let shares = "[pool.default]\njournal_percent = 60\ncache_size = \"0\"\n[pool.other]";
+    for (percent, said, not_said) in [
+        (41, "vpoold.toml:12: pool.other.journal_percent", "needs"),
+        (40, "change of pool.default.cache_size", "journal_percent"),
+    ] {
+        service.configure(&format!("{shares}\njournal_percent = {percent}"))?;
+        daemon.signal(Signal::HUP)?;
+        let ready = service.hear(PATIENCE, |message| message.contains_key("READY"))?;
+        let status = &ready["STATUS"];
+        ensure!(
+            status.contains(said) && !status.contains(not_said),
+            "{status}"
+        );
+    }
     // A valid one again: what is back as it was needs no restart.
     service.configure("log = \"info\"")?;
     daemon.signal(Signal::HUP)?;

@@ -1,12 +1,15 @@
 //! `vpool doctor`: what is wrong here, and what to do about it.
 //!
 //! Owns: which checks there are, and the sum of them. Does not own: looking at this host
-//! (`host.rs`), what the daemon finds out about itself (`/healthz`).
+//! (`host.rs`), what the daemon finds out about itself (`/healthz`) and what it stands on
+//! (`/api/v1/checks`).
 
 mod host;
 
-use serde::Serialize;
-use vpool_api::{Connection, Disk, HealthStatus, List, Pool, StoreState, Version};
+use hyper::Method;
+use vpool_api::{
+    Check, CheckState as State, Connection, Disk, HealthStatus, List, Pool, StoreState, Version,
+};
 
 use crate::client::{Client, part};
 use crate::disks::DISKS;
@@ -16,54 +19,6 @@ use crate::output::Output;
 use crate::output::columns::{Column, Listed, Place};
 use crate::output::value::Value;
 use crate::version::OWN;
-
-/// How something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum State {
-    /// As it should be.
-    Ok,
-    /// It could not be looked at.
-    Skipped,
-    /// It may become a problem.
-    Warning,
-    /// It is one.
-    Wrong,
-}
-
-/// What came out of one check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Check {
-    /// What was looked at, in a form that does not change.
-    code: String,
-    /// How it is.
-    state: State,
-    /// What was found.
-    detail: String,
-    /// What to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<String>,
-}
-
-impl Check {
-    fn new(code: &str, state: State, detail: impl Into<String>) -> Check {
-        Check {
-            code: code.to_owned(),
-            state,
-            detail: detail.into(),
-            remedy: None,
-        }
-    }
-
-    fn ok(code: &str, detail: impl Into<String>) -> Check {
-        Check::new(code, State::Ok, detail)
-    }
-
-    fn with_remedy(mut self, remedy: impl Into<String>) -> Check {
-        self.remedy = Some(remedy.into());
-        self
-    }
-}
 
 /// Looks at everything; fails if something is wrong.
 pub(crate) async fn run(client: &Client, output: &Output) -> Result<(), Failure> {
@@ -77,8 +32,12 @@ pub(crate) async fn run(client: &Client, output: &Output) -> Result<(), Failure>
             checks.extend(health(client).await);
             checks.extend(stores(client).await);
             checks.extend(disk_checks(client).await);
+            checks.extend(foundations(client).await);
             checks.push(host::free_space(&version.data_dir));
             checks.push(host::open_files(version.pid));
+            if let Some(address) = &version.api_tcp {
+                checks.push(host::port("api_tcp", address).await);
+            }
         }
         Err(failure) => {
             let check = Check::new("daemon", State::Wrong, failure.message());
@@ -134,6 +93,19 @@ async fn health(client: &Client) -> Vec<Check> {
         Check::new(&reason.code, state, detail)
     });
     reasons.collect()
+}
+
+/// What the daemon finds where this user may not look: its device, its files.
+async fn foundations(client: &Client) -> Vec<Check> {
+    let looked = client.make::<List<Check>>(Method::POST, "/api/v1/checks", &());
+    match looked.await {
+        Ok(checks) => checks.items,
+        Err(failure) => vec![Check::new(
+            "journal_sync",
+            State::Skipped,
+            failure.message(),
+        )],
+    }
 }
 
 /// The pools, where `/healthz` has nothing to say of them: how much waits for the store.
@@ -196,10 +168,15 @@ async fn disk_checks(client: &Client) -> Vec<Check> {
     if let Some(disk) = disks.items.iter().find(|disk| disk.error.is_none()) {
         let path = format!("{DISKS}/{}/connection", part(&named(disk)));
         let connection: Result<Connection, _> = client.get(&path).await;
-        checks.push(match connection {
-            Ok(connection) => host::nbd_socket(&connection.nbd_socket).await,
-            Err(failure) => Check::new("nbd", State::Wrong, failure.message()),
-        });
+        match connection {
+            Ok(connection) => {
+                if let Some(address) = &connection.nbd_tcp {
+                    checks.push(host::port("nbd_tcp", address).await);
+                }
+                checks.push(host::nbd_socket(&connection.nbd_socket).await);
+            }
+            Err(failure) => checks.push(Check::new("nbd", State::Wrong, failure.message())),
+        }
     }
     checks
 }

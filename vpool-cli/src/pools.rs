@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use hyper::Method;
 use vpool_api::{
-    AdoptPool, Adopted, CreatePool, List, Location, Pool, ProbeReport, SwiftAuth, SwiftInterface,
-    Task,
+    AdoptPool, Adopted, CreatePool, List, Location, Pool, ProbeReport, SetPool, SwiftAuth,
+    SwiftInterface, Task,
 };
 
 use crate::arguments::pool::{self, Auth, Interface, PoolVerb};
@@ -50,6 +50,12 @@ pub(crate) async fn run(client: &Client, output: &Output, verb: PoolVerb) -> Res
             output.some(found, pools.names.len())?;
             result
         }
+        PoolVerb::Set { name, way, change } => {
+            let path = path(&name, "");
+            let request = set(way)?;
+            let set = client.change(Method::PATCH, &path, &request, change.dry_run);
+            output.changed(set.await?, |pool: &Pool| output.one(pool))
+        }
         PoolVerb::Probe(pools) => {
             let probe = async |name: &String| {
                 let path = path(name, "/probe");
@@ -75,15 +81,17 @@ pub(crate) async fn run(client: &Client, output: &Output, verb: PoolVerb) -> Res
         }
         PoolVerb::Delete {
             pools,
+            forget,
+            accept_loss,
             consent,
             change,
         } => {
             let delete = async |name: &String| {
-                let what = format!("Pool {name} will be forgotten here.");
+                let what = going(name, forget, accept_loss);
                 if !change.dry_run {
                     confirm(&consent, &what, name).await?;
                 }
-                let path = path(name, "");
+                let path = path(name, &format!("?forget={forget}&accept_loss={accept_loss}"));
                 let done = client.change::<()>(Method::DELETE, &path, &(), change.dry_run);
                 output.changed(done.await?, |()| {
                     output.done(&format!("pool {name} is forgotten; its objects stay"))
@@ -121,6 +129,17 @@ pub(crate) async fn run(client: &Client, output: &Output, verb: PoolVerb) -> Res
     }
 }
 
+fn going(name: &str, forget: bool, accept_loss: bool) -> String {
+    match (forget, accept_loss) {
+        (false, _) => format!("Pool {name} will be forgotten here."),
+        (true, false) => format!("Pool {name} will be forgotten here, with all its disks."),
+        (true, true) => format!(
+            "Pool {name} will be forgotten here, with all its disks. What was written to them and is not \
+             in the store will be lost."
+        ),
+    }
+}
+
 fn path(name: &str, rest: &str) -> String {
     format!("{POOLS}/{}{rest}", part(name))
 }
@@ -147,11 +166,7 @@ fn place(location: pool::Location) -> Result<Location, Failure> {
             },
             credentials_file: credentials_file.ok_or_else(no_location)?,
             region: location.region,
-            interface: match location.interface {
-                None | Some(Interface::Public) => SwiftInterface::Public,
-                Some(Interface::Internal) => SwiftInterface::Internal,
-                Some(Interface::Admin) => SwiftInterface::Admin,
-            },
+            interface: location.interface.map(interface).unwrap_or_default(),
             ca_file,
         }),
         (None, None, Some(path)) => Ok(Location::Fs {
@@ -159,6 +174,29 @@ fn place(location: pool::Location) -> Result<Location, Failure> {
         }),
         _ => Err(no_location()),
     }
+}
+
+fn interface(interface: Interface) -> SwiftInterface {
+    match interface {
+        Interface::Public => SwiftInterface::Public,
+        Interface::Internal => SwiftInterface::Internal,
+        Interface::Admin => SwiftInterface::Admin,
+    }
+}
+
+/// The way for the daemon; an empty path stays one.
+fn set(way: pool::Way) -> Result<SetPool, Failure> {
+    let file = |path: PathBuf| match path.as_os_str().is_empty() {
+        true => Ok(String::new()),
+        false => absolute(&path),
+    };
+    Ok(SetPool {
+        credentials_file: way.credentials_file.as_deref().map(absolute).transpose()?,
+        region: way.region,
+        ca_file: way.ca_file.map(file).transpose()?,
+        virtual_host: way.virtual_host,
+        interface: way.interface.map(interface),
+    })
 }
 
 fn no_location() -> Failure {

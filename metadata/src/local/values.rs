@@ -1,7 +1,7 @@
 //! The bytes of the metadata in the local store.
 //!
 //! Keys: a letter, then the id as 16 bytes, big-endian: `g` the grid, `p` a pool, `d` a disk,
-//! `s` a disk's streams. Every value, little-endian:
+//! `s` a disk's streams, `x` a pool that is gone and may have left files. Every value, little-endian:
 //!
 //! | bytes | field |
 //! | --- | --- |
@@ -14,6 +14,7 @@
 //! | --- | --- |
 //! | grid | id 16 |
 //! | pool | name blob, generation 8, wrapped key blob, location (`location`) |
+//! | pool that is gone | none |
 //! | disk | pool 16, size 8, descriptor 8, created 8, name blob, [wrapped key blob]; from version 2 on: described 1, settings blob |
 //! | streams | [epoch 8, uid 16], [base], [epoch 8, uid 16, base], [end], recorded 8; from version 2 on: [resting end], clients, owed (count 4, blobs, ascending) |
 //! | end | uid 16, epoch 8, segment 8, seq 8, checkpoint 8 |
@@ -71,6 +72,12 @@ pub(super) fn batch(changes: &[Change]) -> Batch {
                 batch.delete(TABLE.name, key(b's', disk.0));
             }
             Change::PoolGone(pool) => batch.delete(TABLE.name, key(b'p', pool.0)),
+            Change::Left(pool) => {
+                let key = key(b'x', pool.0);
+                let value = sealed(&key, |_| {});
+                batch.put(TABLE.name, key, value);
+            }
+            Change::Swept(pool) => batch.delete(TABLE.name, key(b'x', pool.0)),
         }
     }
     batch
@@ -96,6 +103,7 @@ pub(super) fn decode(key: &[u8], value: &[u8]) -> Result<Option<Change>> {
     let change = match kind {
         b'p' => Change::Pool(take_pool(&mut from, PoolId(id))?),
         b'd' => Change::Disk(take_disk(&mut from, DiskId(id))?),
+        b'x' => Change::Left(PoolId(id)),
         b's' => Change::Streams(DiskId(id), take_streams(&mut from)?),
         _ => return Err(damaged(key, "a key of no known kind")),
     };

@@ -103,6 +103,27 @@ fn check(steps: &[(Command, Expect)]) -> State {
 }
 
 #[test]
+fn what_a_pool_has_left_is_swept_before_it_comes_back() {
+    use Command::{CreateDisk, CreatePool, DeletePool, ForgetPool, Swept};
+    use Expect::{Conflict, Done, NotFound};
+    let state = check(&[
+        (Swept(PoolId(1)), Done),
+        (DeletePool(PoolId(1)), Conflict),
+        (ForgetPool(PoolId(1)), Done),
+        (CreateDisk(disk(1, 1, "d", 1)), NotFound),
+        (CreatePool(pool(1, "p", 1)), Conflict),
+        (Command::AdoptPool(pool(1, "p", 2), Vec::new()), Conflict),
+        (CreatePool(pool(2, "p", 1)), Done),
+        (DeletePool(PoolId(2)), Done),
+        (Swept(PoolId(1)), Done),
+        (CreatePool(pool(1, "p", 1)), Done),
+    ]);
+    assert_eq!(state.left().collect::<Vec<_>>(), [PoolId(2)]);
+    assert_eq!(state.disks(PoolId(1)).unwrap().count(), 0);
+    assert!(state.streams(DiskId(1)).is_err());
+}
+
+#[test]
 fn names_and_ids_are_unique() {
     use Command::{CreateDisk, CreatePool, DeleteDisk, UpdateDisk, UpdatePool};
     use Expect::{Conflict, Done, NotFound};

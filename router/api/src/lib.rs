@@ -10,6 +10,7 @@
 //! part. Every error is a [`Problem`].
 
 pub mod attach;
+mod checks;
 mod disks;
 mod events;
 mod health;
@@ -26,6 +27,7 @@ pub mod time;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use checks::{Check, CheckState};
 pub use disks::{
     Connection, CreateDisk, Disk, DiskLog, RenameDisk, RepairDisk, ResizeDisk, Resized, SetDisk,
 };
@@ -33,8 +35,8 @@ pub use events::{Event, EventKind};
 pub use health::{Health, HealthReason, HealthStatus};
 pub use lists::{Change, DryRun, List};
 pub use pools::{
-    AdoptPool, Adopted, CreatePool, Finding, Location, Pool, ProbeReport, StoreCounts, StoreState,
-    SwiftAuth, SwiftInterface,
+    AdoptPool, Adopted, CreatePool, Finding, Location, Pool, ProbeReport, SetPool, StoreCounts,
+    StoreState, SwiftAuth, SwiftInterface,
 };
 pub use problem::{Code, Problem};
 pub use statistics::{DiskStatistics, Latency, bound_seconds};

@@ -100,6 +100,29 @@ pub struct AdoptPool {
     pub take_over: bool,
 }
 
+/// Reaches a pool in another way, without moving it; what is left out stays as it is. The new way is
+/// tried out first: it must lead to the pool's own objects.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetPool {
+    /// The absolute path of the file with the credentials, on the daemon's host. The same path again
+    /// has it read again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_file: Option<String>,
+    /// The region to sign for, or that of Keystone's catalog; an empty text for the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The absolute path of a file with CA certificates; an empty text for the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+    /// Whether the bucket stands in the host name. S3 only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub virtual_host: Option<bool>,
+    /// Which of the URLs in Keystone's catalog. Swift only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<SwiftInterface>,
+}
+
 /// What came with a location.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Adopted {

@@ -123,6 +123,11 @@ impl ChunkCache {
         self.memory.capacity_bytes() / AHEAD_PART
     }
 
+    /// Gives it so many percent of the memory that several caches share, or an equal part.
+    pub fn set_share(&self, percent: Option<u8>) {
+        self.memory.set_share(percent);
+    }
+
     /// A value in memory.
     pub fn get_now(&self, key: &ChunkKey) -> Option<Bytes> {
         self.memory.get(key)

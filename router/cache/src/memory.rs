@@ -13,7 +13,7 @@ mod list;
 mod shard;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -31,6 +31,8 @@ pub(crate) struct Memory {
     shards: Box<[Mutex<Shard>]>,
     contents: Contents,
     used_bytes: AtomicUsize,
+    /// Its part of the memory, if it was given one; 0: an equal part.
+    percent: AtomicU8,
     budget: Arc<CacheMemory>,
 }
 
@@ -61,6 +63,7 @@ impl Memory {
                 .collect(),
             contents: Contents::default(),
             used_bytes: AtomicUsize::new(0),
+            percent: AtomicU8::new(0),
             budget: budget.clone(),
         });
         budget.join(&memory);
@@ -75,6 +78,18 @@ impl Memory {
     /// Bytes that it takes.
     fn used_bytes(&self) -> usize {
         self.used_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Gives it a part of the memory, or an equal one.
+    pub(crate) fn set_share(&self, percent: Option<u8>) {
+        self.percent.store(percent.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    fn percent(&self) -> Option<usize> {
+        match self.percent.load(Ordering::Relaxed) {
+            0 => None,
+            percent => Some(usize::from(percent)),
+        }
     }
 
     /// The value of an address.
@@ -121,7 +136,7 @@ impl Memory {
             shard.insert(key, value);
         }
         if self.budget.is_over() {
-            match self.budget.who_gives_way(self.used_bytes()) {
+            match self.budget.who_gives_way(self) {
                 None => self.shrink(home),
                 Some(larger) => larger.shrink(home % larger.shards.len()),
             }

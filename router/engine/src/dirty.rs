@@ -5,11 +5,13 @@
 //! As with the journal's space every pool has a guaranteed part and borrows the rest: a pool whose
 //! store is dead fills its part, and no other pool notices (P8).
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+use crate::shares::guaranteed;
 
 /// The memory of all pools.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub struct DirtyMemory {
 #[derive(Debug)]
 struct PoolPart {
     used: AtomicU64,
+    /// Given by name; 0: an equal part.
+    percent: AtomicU8,
     /// Somebody was refused.
     wants: AtomicBool,
     room: Arc<Notify>,
@@ -53,6 +57,7 @@ impl DirtyMemory {
     pub fn join(self: &Arc<Self>, room: Arc<Notify>) -> PoolDirty {
         let part = Arc::new(PoolPart {
             used: AtomicU64::new(0),
+            percent: AtomicU8::new(0),
             wants: AtomicBool::new(false),
             room,
         });
@@ -65,6 +70,15 @@ impl DirtyMemory {
             part,
         }
     }
+
+    /// Has those look again who were refused.
+    fn wake(&self) {
+        for part in self.pools.lock().iter().filter_map(Weak::upgrade) {
+            if part.wants.swap(false, Ordering::SeqCst) {
+                part.room.notify_waiters();
+            }
+        }
+    }
 }
 
 impl PoolDirty {
@@ -73,12 +87,27 @@ impl PoolDirty {
         let pools = self.memory.pools.lock();
         let there: Vec<Arc<PoolPart>> = pools.iter().filter_map(Weak::upgrade).collect();
         drop(pools);
-        let guaranteed = self.memory.bytes_max / 2 / there.len().max(1) as u64;
-        let others = there.iter().filter(|part| !Arc::ptr_eq(part, &self.part));
-        let reserved: u64 = others
-            .map(|part| part.used.load(Ordering::Relaxed).max(guaranteed))
-            .sum();
-        guaranteed.max(self.memory.bytes_max.saturating_sub(reserved))
+        let percent = |part: &Arc<PoolPart>| match part.percent.load(Ordering::Relaxed) {
+            0 => None,
+            percent => Some(percent),
+        };
+        let percents: Vec<Option<u8>> = there.iter().map(percent).collect();
+        let parts = guaranteed(self.memory.bytes_max, &percents);
+        let (mut own, mut reserved) = (0, 0);
+        for (part, guaranteed) in there.iter().zip(parts) {
+            match Arc::ptr_eq(part, &self.part) {
+                true => own = guaranteed,
+                false => reserved += part.used.load(Ordering::Relaxed).max(guaranteed),
+            }
+        }
+        own.max(self.memory.bytes_max.saturating_sub(reserved))
+    }
+
+    /// Gives the pool a part by name, or an equal one.
+    pub fn set_share(&self, percent: Option<u8>) {
+        let percent = percent.unwrap_or(0);
+        self.part.percent.store(percent, Ordering::SeqCst);
+        self.memory.wake();
     }
 
     /// Whether nothing more may be logged until something has been shipped or merged.
@@ -136,18 +165,7 @@ impl DiskDirty {
         }
         used.fetch_sub(before - bytes, Ordering::SeqCst);
         // What one pool gives back another may borrow.
-        for part in self
-            .pool
-            .memory
-            .pools
-            .lock()
-            .iter()
-            .filter_map(Weak::upgrade)
-        {
-            if part.wants.swap(false, Ordering::SeqCst) {
-                part.room.notify_waiters();
-            }
-        }
+        self.pool.memory.wake();
     }
 }
 
@@ -179,5 +197,25 @@ mod tests {
         assert!(!a.is_full() && !b.is_full());
         two.set(0);
         assert!(!a.is_pressed());
+    }
+
+    #[test]
+    fn what_is_given_by_name_is_there_in_any_case() {
+        let memory = DirtyMemory::new(1000);
+        let (a, b) = (memory.join(Arc::default()), memory.join(Arc::default()));
+        a.set_share(Some(80));
+        let (one, other) = (a.disk(), b.disk());
+        other.set(200);
+        assert!(b.is_full(), "all else is a's");
+        one.set(799);
+        assert!(!a.is_full());
+        one.set(800);
+        assert!(a.is_full());
+        other.set(0);
+        assert!(!a.is_full(), "it borrows what is left");
+        one.set(0);
+        a.set_share(None);
+        other.set(749);
+        assert!(!b.is_full(), "in equal parts again");
     }
 }

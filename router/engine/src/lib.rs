@@ -22,6 +22,7 @@ pub mod pool;
 
 pub mod chunks;
 pub mod dirty;
+pub mod shares;
 
 pub mod replay;
 

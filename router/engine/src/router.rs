@@ -7,6 +7,8 @@ mod adopt;
 mod attachments;
 mod changes;
 mod disks;
+mod forget;
+mod location;
 mod pools;
 mod turns;
 mod unfinished;
@@ -24,7 +26,7 @@ use vpool_block::{Attached, BlockError, ExportName, Exports};
 use vpool_cache::CacheMemory;
 use vpool_format::{DiskId, GridId, PoolId};
 use vpool_host::{Host, LocalStore, Table, TableKind};
-use vpool_metadata::{DiskEntry, Metadata, PoolEntry, THIS_HOST};
+use vpool_metadata::{DiskEntry, Location, Metadata, PoolEntry, THIS_HOST};
 use vpool_object::ObjectStore;
 use vpool_seal::GridKey;
 
@@ -35,6 +37,7 @@ use crate::journal::{FoundExtent, JournalShares};
 use crate::limits::{self, BLOCK, Tuning};
 use crate::name;
 use crate::pool::Pool;
+use crate::shares::PoolShares;
 use crate::vdisk::device::Device;
 use crate::vdisk::{Status, VDisk};
 
@@ -66,6 +69,8 @@ pub struct RouterParts {
     pub memory_bytes: u64,
     /// Bytes of SSD for each pool's cache; 0 = none.
     pub cache_bytes: u64,
+    /// What pools are given by name.
+    pub pool_shares: PoolShares,
     /// Sizes and times.
     pub tuning: Tuning,
 }
@@ -96,6 +101,7 @@ pub struct Router {
     chunk_memory: Arc<CacheMemory>,
     node_memory: Arc<NodeMemory>,
     pools: RwLock<BTreeMap<PoolId, Arc<OpenPool>>>,
+    pool_shares: Mutex<PoolShares>,
     /// One change of the set of pools at a time.
     turn: tokio::sync::Mutex<()>,
     closing: watch::Sender<bool>,
@@ -105,11 +111,22 @@ pub struct Router {
 #[derive(Debug)]
 struct OpenPool {
     pool: Arc<Pool>,
+    /// As it was opened; how its place is reached may be another way since.
     entry: PoolEntry,
+    location: Mutex<Location>,
     disks: RwLock<BTreeMap<DiskId, Arc<Slot>>>,
     /// One change of the disks at a time.
     turn: Arc<tokio::sync::Mutex<()>>,
     unfinished: Unfinished,
+}
+
+impl OpenPool {
+    fn entry(&self) -> PoolEntry {
+        PoolEntry {
+            location: self.location.lock().clone(),
+            ..self.entry.clone()
+        }
+    }
 }
 
 /// A disk, open or not.
@@ -183,7 +200,7 @@ pub struct DiskStatus {
 
 impl Router {
     /// A router without pools yet: [`open_pool`](Self::open_pool) each that the metadata has.
-    pub async fn open(parts: RouterParts) -> Result<Arc<Router>> {
+    pub async fn open(mut parts: RouterParts) -> Result<Arc<Router>> {
         let grid = parts.metadata.grid().await?;
         let extent_bytes = u64::from(parts.tuning.extent_blocks) * BLOCK as u64;
         let extents = (parts.journal_bytes / extent_bytes).max(limits::JOURNAL_EXTENTS_MIN);
@@ -205,7 +222,8 @@ impl Router {
                     &e,
                 )
             })?;
-        Ok(Arc::new(Router {
+        let router = Arc::new(Router {
+            pool_shares: Mutex::new(std::mem::take(&mut parts.pool_shares)),
             parts,
             grid,
             shares: Arc::new(JournalShares::new(extents)),
@@ -215,7 +233,28 @@ impl Router {
             pools: RwLock::default(),
             turn: tokio::sync::Mutex::new(()),
             closing: watch::Sender::new(false),
-        }))
+        });
+        for pool in router.parts.metadata.left().await? {
+            router.sweep(pool).await;
+        }
+        Ok(router)
+    }
+
+    /// Gives pools other shares; what of it a pool takes at its opening only waits for that.
+    pub fn set_pool_shares(&self, shares: PoolShares) {
+        *self.pool_shares.lock() = shares;
+        for open in self.pools.read().values() {
+            self.give_share(open);
+        }
+    }
+
+    fn give_share(&self, open: &OpenPool) {
+        let shares = self.pool_shares.lock();
+        let share = shares.get(&open.entry.name).copied().unwrap_or_default();
+        drop(shares);
+        open.pool.journal().set_share(share.journal_percent);
+        open.pool.dirty().set_share(share.memory_percent);
+        open.pool.chunks().cache().set_share(share.memory_percent);
     }
 
     /// The pools that are open, by name.
@@ -230,7 +269,7 @@ impl Router {
                 let disks: Vec<Arc<Slot>> = open.disks.read().values().cloned().collect();
                 let unshipped = disks.iter().filter_map(|slot| slot.seen.lock().clone());
                 PoolStatus {
-                    entry: open.entry.clone(),
+                    entry: open.entry(),
                     disks: disks.len(),
                     journal_used_bytes: u64::from(used) * extent_bytes,
                     journal_max_bytes: u64::from(max) * extent_bytes,
@@ -251,7 +290,7 @@ impl Router {
 
     /// The pool of that name; without one the only pool, or `default`.
     pub fn pool_entry(&self, name: Option<&str>) -> Result<PoolEntry> {
-        self.pool_or_only(name).map(|open| open.entry.clone())
+        self.pool_or_only(name).map(|open| open.entry())
     }
 
     fn pool_named(&self, name: &str) -> Result<Arc<OpenPool>> {

@@ -30,6 +30,7 @@ use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::checks::Checks;
 use crate::daemon::{Daemon, Doors};
 use crate::events::Events;
 use crate::tasks::Tasks;
@@ -51,6 +52,7 @@ const CHANGES_MAX: usize = 32;
 #[derive(Debug)]
 struct State {
     daemon: Arc<Daemon>,
+    checks: Arc<Checks>,
     doors: Doors,
     tasks: Arc<Tasks>,
     events: Arc<Events>,
@@ -62,6 +64,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) daemon: Arc<Daemon>,
+    pub(crate) checks: Arc<Checks>,
     pub(crate) doors: Doors,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) events: Arc<Events>,
@@ -74,6 +77,7 @@ pub(crate) struct Parts {
 pub(crate) fn routes(parts: Parts) -> Router {
     let state = State {
         daemon: parts.daemon,
+        checks: parts.checks,
         doors: parts.doors,
         tasks: parts.tasks,
         events: parts.events,
@@ -95,9 +99,10 @@ fn documented() -> OpenApiRouter<Arc<State>> {
     use handlers::{disks, pools, statistics, status, stream, tasks};
     let v1 = OpenApiRouter::new()
         .routes(routes!(status::version))
+        .routes(routes!(status::checks))
         .routes(routes!(openapi::document))
         .routes(routes!(pools::list, pools::create))
-        .routes(routes!(pools::show, pools::delete))
+        .routes(routes!(pools::show, pools::set, pools::delete))
         .routes(routes!(pools::sync))
         .routes(routes!(pools::probe))
         .routes(routes!(pools::adopt))

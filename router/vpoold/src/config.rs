@@ -27,7 +27,7 @@ use anyhow::{Context, anyhow, bail};
 
 pub(crate) use settings::{Settings, TlsFiles};
 
-use keys::{KEYS, Key};
+use keys::{KEYS, Key, POOL_KEYS, POOLS};
 use value::Value;
 
 /// Where the file is looked for when nobody names one.
@@ -93,13 +93,15 @@ impl fmt::Display for Origin {
 /// One key with its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
+    /// The pool that it is set for; else it is one of [`KEYS`].
+    pool: Option<String>,
     key: &'static Key,
     /// `None`: not set, and without a default of its own.
     value: Option<Value>,
     origin: Origin,
 }
 
-/// Every key with its value, in the order of [`KEYS`].
+/// Every key with its value, in the order of [`KEYS`]; then what is set of pools, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Effective(Vec<Entry>);
 
@@ -167,15 +169,29 @@ impl Sources {
             Some(path) => file::read(path)?,
             None => BTreeMap::new(),
         };
-        KEYS.iter()
-            .map(|key| self.entry(key, in_file.remove(key.name)))
-            .collect::<anyhow::Result<Vec<Entry>>>()
-            .map(Effective)
+        let entries = KEYS
+            .iter()
+            .map(|key| self.entry(key, in_file.remove(&(None, key.name))));
+        let mut entries: Vec<Entry> = entries.collect::<anyhow::Result<_>>()?;
+        entries.extend(
+            in_file
+                .into_iter()
+                .filter_map(|((pool, name), (value, origin))| {
+                    Some(Entry {
+                        pool,
+                        key: POOL_KEYS.iter().find(|key| key.name == name)?,
+                        value: Some(value),
+                        origin,
+                    })
+                }),
+        );
+        Ok(Effective(entries))
     }
 
     fn entry(&self, key: &'static Key, in_file: Option<(Value, Origin)>) -> anyhow::Result<Entry> {
         let parse = |text: &str, origin: Origin| match key.kind.parse(text) {
             Ok(value) => Ok(Entry {
+                pool: None,
                 key,
                 value: Some(value),
                 origin,
@@ -193,12 +209,14 @@ impl Sources {
         }
         if let Some((value, origin)) = in_file {
             return Ok(Entry {
+                pool: None,
                 key,
                 value: Some(value),
                 origin,
             });
         }
         Ok(Entry {
+            pool: None,
             key,
             value: key.default_value(),
             origin: Origin::Default,
@@ -209,26 +227,51 @@ impl Sources {
 impl Effective {
     /// The entry of a key that there is.
     fn entry(&self, name: &str) -> &Entry {
-        let found = self.0.iter().find(|entry| entry.key.name == name);
+        let found = self
+            .0
+            .iter()
+            .find(|entry| entry.pool.is_none() && entry.key.name == name);
         found.expect("every key has an entry, and no other is asked for")
     }
 
-    /// The keys whose values differ.
-    pub(crate) fn changes(&self, other: &Effective) -> Vec<&'static Key> {
-        self.0
-            .iter()
-            .zip(&other.0)
-            .filter(|(here, there)| here.value != there.value)
-            .map(|(here, _)| here.key)
+    /// The keys whose values differ, with their names.
+    pub(crate) fn changes(&self, other: &Effective) -> BTreeMap<String, &'static Key> {
+        let absent = |entry: &&Entry, others: &Effective| {
+            let same = |other: &Entry| other.name() == entry.name() && other.value == entry.value;
+            !others.0.iter().any(same)
+        };
+        let gone = self.0.iter().filter(|entry| absent(entry, other));
+        let new = other.0.iter().filter(|entry| absent(entry, self));
+        gone.chain(new)
+            .map(|entry| (entry.name(), entry.key))
             .collect()
     }
 
     /// Takes from another the keys for which `taken` holds.
     pub(crate) fn take(&mut self, wanted: &Effective, taken: impl Fn(&Key) -> bool) {
-        for (here, wanted) in self.0.iter_mut().zip(&wanted.0) {
-            if taken(here.key) {
-                here.clone_from(wanted);
-            }
+        let kept = self.0.iter().filter(|entry| !taken(entry.key));
+        let new = wanted.0.iter().filter(|entry| taken(entry.key));
+        let mut entries: Vec<Entry> = kept.chain(new).cloned().collect();
+        entries.sort_by_key(Entry::place);
+        self.0 = entries;
+    }
+}
+
+impl Entry {
+    /// As people write it.
+    fn name(&self) -> String {
+        match &self.pool {
+            None => self.key.name.to_owned(),
+            Some(pool) => format!("{POOLS}.{pool}.{}", self.key.name),
         }
+    }
+
+    fn place(&self) -> (Option<String>, Option<usize>) {
+        let keys = match self.pool {
+            None => KEYS,
+            Some(_) => POOL_KEYS,
+        };
+        let at = keys.iter().position(|key| key == self.key);
+        (self.pool.clone(), at)
     }
 }

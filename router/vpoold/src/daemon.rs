@@ -7,9 +7,11 @@
 //! gone) does not keep the others from serving: it is shown with its error, and tried again.
 
 mod changes;
+mod deletion;
 mod health;
 mod plan;
 mod probing;
+mod reaching;
 mod show;
 mod statistics;
 mod sync;
@@ -30,6 +32,7 @@ use vpool_object::{Error as StoreError, ErrorKind as StoreKind};
 
 use crate::activity::Activity;
 use crate::stores::{Purpose, Store};
+pub(crate) use deletion::Going;
 pub(crate) use statistics::PoolFigures;
 
 /// Between two attempts to open pools that could not be opened.
@@ -46,6 +49,8 @@ pub(crate) struct Daemon {
     host: Host,
     stores: Mutex<BTreeMap<PoolId, Store>>,
     closed: Mutex<BTreeMap<PoolId, ClosedPool>>,
+    /// Who opens, sets or forgets a pool has its turn.
+    turns: Mutex<BTreeMap<PoolId, Arc<tokio::sync::Mutex<()>>>>,
     activity: Arc<Activity>,
 }
 
@@ -90,11 +95,17 @@ impl Daemon {
             host,
             stores: Mutex::default(),
             closed: Mutex::default(),
+            turns: Mutex::default(),
         }
     }
 
     /// Opens a pool of the metadata. One that cannot be opened is kept with its problem.
     pub(crate) async fn open_pool(&self, entry: PoolEntry) -> Result<(), Problem> {
+        let _turn = self.turn(entry.id).await;
+        self.open_in_turn(entry).await
+    }
+
+    async fn open_in_turn(&self, entry: PoolEntry) -> Result<(), Problem> {
         let opened = self.try_open(&entry).await;
         let mut closed = self.closed.lock();
         match &opened {
@@ -147,14 +158,15 @@ impl Daemon {
     pub(crate) async fn reopen_pools(&self) {
         loop {
             tokio::time::sleep(REOPEN_PAUSE).await;
-            let closed: Vec<PoolEntry> = {
-                let closed = self.closed.lock();
-                let passing = closed.values().filter(|pool| pool.passing);
-                passing.map(|pool| pool.entry.clone()).collect()
-            };
-            for entry in closed {
-                // What went wrong is kept and said by the attempt itself.
-                let _kept = self.open_pool(entry).await;
+            let closed: Vec<PoolId> = self.closed.lock().keys().copied().collect();
+            for id in closed {
+                let _turn = self.turn(id).await;
+                // It may have been set or forgotten meanwhile.
+                let now = self.closed.lock().get(&id).cloned();
+                if let Some(pool) = now.filter(|pool| pool.passing) {
+                    // What went wrong is kept and said by the attempt itself.
+                    let _kept = self.open_in_turn(pool.entry).await;
+                }
             }
         }
     }

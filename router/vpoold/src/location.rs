@@ -93,6 +93,71 @@ pub(crate) fn from_api(location: api::Location) -> Result<Location, Problem> {
     }
 }
 
+/// The location, reached in another way; it stays where it is.
+pub(crate) fn changed(location: &Location, way: &api::SetPool) -> Result<Location, Problem> {
+    let api::SetPool {
+        credentials_file: new_credentials,
+        region: new_region,
+        ca_file: new_ca,
+        virtual_host: new_host,
+        interface: new_interface,
+    } = way;
+    let optional = |now: &mut Option<String>, new: &Option<String>| {
+        if let Some(new) = new {
+            *now = Some(new.clone()).filter(|new| !new.is_empty());
+        }
+    };
+    let credentials = |now: &mut String| {
+        if let Some(new) = new_credentials {
+            now.clone_from(new);
+        }
+    };
+    let mut wanted = to_api(location);
+    match &mut wanted {
+        _ if *way == api::SetPool::default() => {
+            return Err(invalid("nothing is said of what is to be set".to_owned()));
+        }
+        api::Location::Fs { .. } => {
+            return Err(invalid(
+                "a pool on a directory has nothing that can be set".to_owned(),
+            ));
+        }
+        api::Location::S3 { .. } if new_interface.is_some() => {
+            return Err(invalid(
+                "interface: only Keystone's catalog has it".to_owned(),
+            ));
+        }
+        api::Location::Swift { .. } if new_host.is_some() => {
+            return Err(invalid("virtual_host: only S3 has it".to_owned()));
+        }
+        api::Location::S3 {
+            credentials_file,
+            region,
+            ca_file,
+            virtual_host,
+            ..
+        } => {
+            credentials(credentials_file);
+            optional(region, new_region);
+            optional(ca_file, new_ca);
+            *virtual_host = new_host.unwrap_or(*virtual_host);
+        }
+        api::Location::Swift {
+            credentials_file,
+            region,
+            interface,
+            ca_file,
+            ..
+        } => {
+            credentials(credentials_file);
+            optional(region, new_region);
+            optional(ca_file, new_ca);
+            *interface = new_interface.unwrap_or(*interface);
+        }
+    }
+    from_api(wanted)
+}
+
 /// What the API shows of a location.
 pub(crate) fn to_api(location: &Location) -> api::Location {
     match location {
@@ -139,6 +204,14 @@ pub(crate) fn to_api(location: &Location) -> api::Location {
     }
 }
 
+/// A location as people write it.
+pub(crate) fn place(location: &Location) -> String {
+    match to_api(location) {
+        api::Location::Fs { path } => path,
+        api::Location::S3 { url, .. } | api::Location::Swift { url, .. } => url,
+    }
+}
+
 /// `URL/CONTAINER/PREFIX`, the container being a bucket on S3.
 pub(crate) fn url(url: &str, container: &str, prefix: &str) -> String {
     match prefix {
@@ -165,8 +238,8 @@ fn invalid(detail: String) -> Problem {
 mod tests {
     //! There and back, and what is refused.
 
-    use super::{from_api, to_api};
-    use vpool_api::{Location, SwiftAuth, SwiftInterface};
+    use super::{changed, from_api, to_api};
+    use vpool_api::{Location, SetPool, SwiftAuth, SwiftInterface};
 
     fn s3(url: &str, credentials_file: &str) -> Location {
         Location::S3 {
@@ -230,6 +303,71 @@ mod tests {
             swift("http://host/auth/v1.0/c", SwiftAuth::V1, Some("one")),
         ] {
             assert!(from_api(location.clone()).is_err(), "{location:?}");
+        }
+    }
+
+    #[test]
+    fn another_way_to_the_same_place() {
+        let before = from_api(s3("https://host/bucket/a", "/k")).expect("it is good");
+        let way = SetPool {
+            credentials_file: Some("/new".into()),
+            ca_file: Some(String::new()),
+            virtual_host: Some(false),
+            ..SetPool::default()
+        };
+        let after = to_api(&changed(&before, &way).expect("it is good"));
+        let Location::S3 {
+            url,
+            credentials_file,
+            region,
+            ca_file,
+            virtual_host,
+        } = after
+        else {
+            panic!("{after:?}");
+        };
+        assert_eq!(
+            (url.as_str(), credentials_file.as_str()),
+            ("https://host/bucket/a", "/new")
+        );
+        assert_eq!(
+            (region.as_deref(), ca_file, virtual_host),
+            (Some("eu"), None, false)
+        );
+    }
+
+    #[test]
+    fn ways_that_are_refused() {
+        let directory = Location::Fs { path: "/x".into() };
+        let v1 = swift("http://host/auth/v1.0/c", SwiftAuth::V1, None);
+        let way = |credentials: &str| SetPool {
+            credentials_file: Some(credentials.into()),
+            ..SetPool::default()
+        };
+        let region = SetPool {
+            region: Some("one".into()),
+            ..SetPool::default()
+        };
+        let interface = SetPool {
+            interface: Some(SwiftInterface::Admin),
+            ..SetPool::default()
+        };
+        let host = SetPool {
+            virtual_host: Some(true),
+            ..SetPool::default()
+        };
+        let bucket = || s3("http://host/bucket", "/k");
+        for (location, way) in [
+            (directory, way("/k")),
+            (bucket(), SetPool::default()),
+            (bucket(), way("keys")),
+            (bucket(), way("")),
+            (bucket(), interface),
+            (v1.clone(), host),
+            (v1, region),
+        ] {
+            let before = from_api(location).expect("it is good");
+            assert!(changed(&before, &way).is_err(), "{before:?} {way:?}");
         }
     }
 }

@@ -8,6 +8,7 @@
 //!                 ├───▶ first_start                         the pool `default`, the disk `demo`
 //!                 ├───▶ tasks, events, watch, activity      long work, what happens, what is counted
 //!                 └───▶ NBD, api (token)                    the doors, until a signal comes
+//!                 ├───▶ checks                              what it stands on, when asked
 //!                 └───▶ reload                              SIGHUP: the configuration again
 //! ```
 //!
@@ -18,6 +19,7 @@ mod activity;
 mod api;
 mod arguments;
 mod banner;
+mod checks;
 mod config;
 mod daemon;
 mod data_dir;

@@ -6,8 +6,10 @@
 
 use std::sync::Arc;
 
+use vpool_engine::router::Router;
 use vpool_tls::Tls;
 
+use crate::checks::Checks;
 use crate::config::keys::Key;
 use crate::config::{Effective, Settings, Sources};
 use crate::nbd_tls;
@@ -43,8 +45,8 @@ impl Reload {
 
     /// Reads the configuration again and takes what can be taken. Says in the log what became of
     /// it; the answer is the same in a line.
-    pub(crate) fn reload(&mut self) -> String {
-        match self.try_reload() {
+    pub(crate) fn reload(&mut self, router: &Router, checks: &Checks) -> String {
+        match self.try_reload(router, checks) {
             Ok(later) if later.is_empty() => {
                 tracing::info!("the configuration was read again");
                 SERVING.to_owned()
@@ -67,7 +69,7 @@ impl Reload {
     }
 
     /// The answer names the keys that have changed and wait for a restart.
-    fn try_reload(&mut self) -> anyhow::Result<Vec<&'static str>> {
+    fn try_reload(&mut self, router: &Router, checks: &Checks) -> anyhow::Result<Vec<String>> {
         let wanted = self.sources.read()?;
         let settings = Settings::new(&wanted, false)?;
         let filter = process::filter(&settings.log)?;
@@ -81,11 +83,14 @@ impl Reload {
         if let Some((tls, identity)) = identity {
             tls.replace(identity);
         }
+        // Of these a pool takes the size of its cache when it opens.
+        router.set_pool_shares(settings.pools.clone());
+        checks.set(settings);
         // A door does not become safe, or cease to be, while clients go through it.
         let taken = |key: &Key| key.live && (tls_stays || !key.name.starts_with("nbd.tls."));
         let changes = self.running.changes(&wanted);
         self.running.take(&wanted, taken);
-        let later = changes.into_iter().filter(|key| !taken(key));
-        Ok(later.map(|key| key.name).collect())
+        let later = changes.into_iter().filter(|(_, key)| !taken(key));
+        Ok(later.map(|(name, _)| name).collect())
     }
 }

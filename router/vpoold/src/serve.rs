@@ -30,6 +30,7 @@ use vpool_tls::Tls;
 use crate::activity::{Activity, CountedExports};
 use crate::api;
 use crate::banner;
+use crate::checks::Checks;
 use crate::config::Settings;
 use crate::daemon::{Daemon, Doors};
 use crate::data_dir::DataDir;
@@ -84,6 +85,7 @@ pub(crate) async fn serve(
     let metadata = meta.metadata(&host).await?;
     let pools = metadata.pools().await.context("read the pools")?;
     check_key(&key, &pools, dir)?;
+    warn_of_unknown_pools(settings, &pools);
     let grid = metadata.grid().await.context("read the grid's id")?;
     let router = router(settings, dir, &host, metadata, key).await?;
 
@@ -105,7 +107,8 @@ pub(crate) async fn serve(
     let mut signals = Signals::listen(reload.is_some())?;
     let nbd = nbd(CountedExports::new(router.clone(), activity), settings);
     let mut doors = open_doors(&nbd, settings, nbd_tls, dir).await?;
-    let api = Api::open(&daemon, &meta, dir, &mut doors, settings, &host).await?;
+    let checks = Arc::new(Checks::new(dir.path().to_owned(), settings.clone()));
+    let api = Api::open(&daemon, &checks, &meta, dir, &mut doors, settings, &host).await?;
     background.spawn(watch(daemon.clone(), api.events.clone()));
     banner::print(&doors, settings.demo);
     notify.ready(SERVING);
@@ -113,7 +116,7 @@ pub(crate) async fn serve(
     if let Some(patience) = notify::watchdog_time() {
         alive.spawn(watchdog::run(patience, notify.clone(), daemon));
     }
-    until_end(&mut signals, reload, &notify).await;
+    until_end(&mut signals, reload, &notify, (&router, &checks)).await;
     end(&mut signals, nbd, api, &router, &notify).await
 }
 
@@ -128,6 +131,7 @@ struct Api {
 impl Api {
     async fn open(
         daemon: &Arc<Daemon>,
+        checks: &Arc<Checks>,
         meta: &Meta,
         dir: &DataDir,
         doors: &mut Doors,
@@ -148,6 +152,7 @@ impl Api {
         let repeats = api::Repeats::open(meta.store(), host.clone());
         let routes = api::routes(api::Parts {
             daemon: daemon.clone(),
+            checks: checks.clone(),
             doors: doors.clone(),
             tasks: tasks.clone(),
             events: events.clone(),
@@ -198,6 +203,7 @@ async fn router(
         journal_bytes: settings.journal_bytes,
         memory_bytes: memory_bytes.max(ENGINE_MEMORY_BYTES_MIN),
         cache_bytes: settings.cache_bytes.saturating_sub(map.space_bytes),
+        pool_shares: settings.pools.clone(),
         tuning: Tuning::default(),
     };
     dir.private("journal", host)?;
@@ -235,6 +241,18 @@ fn warn_of_little_space(host: &Host, dir: &DataDir, settings: &Settings) {
         ),
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "it is not known how much space is free"),
+    }
+}
+
+/// A name that is misspelt gives nobody anything. A pool may also be made later.
+fn warn_of_unknown_pools(settings: &Settings, pools: &[PoolEntry]) {
+    for name in settings.pools.keys() {
+        if !pools.iter().any(|pool| pool.name == *name) {
+            tracing::warn!(
+                pool = name,
+                "the configuration gives this pool a share, and there is none of this name"
+            );
+        }
     }
 }
 
@@ -313,11 +331,16 @@ async fn open_doors(
 }
 
 /// Reloads whenever a signal asks for it, until one asks for the end.
-async fn until_end(signals: &mut Signals, mut reload: Option<Reload>, notify: &Notify) {
+async fn until_end(
+    signals: &mut Signals,
+    mut reload: Option<Reload>,
+    notify: &Notify,
+    (router, checks): (&Router, &Checks),
+) {
     while signals.next().await == Told::Reload {
         if let Some(reload) = &mut reload {
             notify.reloading();
-            notify.ready(&reload.reload());
+            notify.ready(&reload.reload(router, checks));
         }
     }
 }

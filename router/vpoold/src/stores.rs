@@ -1,16 +1,17 @@
 //! Object stores as pools use them: the bare store, and around it what makes it bearable.
 //!
 //! ```text
-//! engine ─▶ trouble ─▶ retry ─▶ breaker ─▶ limit ─▶ metrics ─▶ timeout ─▶ the store
-//!           remembers   waits     refuses    waits     counts     gives up
-//!           what is     without   while it   for a     what was   what hangs
-//!           wrong now   a slot    is down    slot      sent
+//! engine ─▶ trouble ─▶ retry ─▶ breaker ─▶ limit ─▶ metrics ─▶ timeout ─▶ exchange ─▶ the store
+//!           remembers   waits     refuses    waits     counts     gives up   is the
+//!           what is     without   while it   for a     what was   what hangs place of
+//!           wrong now   a slot    is down    slot      sent                  the client
 //! ```
 //!
 //! Owns: that order, its settings, opening a store by its location. Does not own: the
 //! decorators (`vpool-object`), the clients (`vpool-object`, `vpool-s3`,
 //! `vpool-swift`).
 
+mod exchange;
 mod trouble;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use vpool_s3::{Addressing, S3Config, S3Store};
 use vpool_swift::{Interface, SwiftConfig, SwiftStore};
 
 use crate::location::url;
+use exchange::ExchangeStore;
 use trouble::TroubleStore;
 
 /// The engine asks again for as long as it must, with the journal to wait in; here only
@@ -59,7 +61,7 @@ pub(crate) enum Purpose {
 /// A store with its decorators.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
-    bare: Arc<dyn ObjectStore>,
+    place: Arc<ExchangeStore>,
     trouble: Arc<TroubleStore>,
     retry: Arc<RetryStore>,
     breaker: Arc<BreakerStore>,
@@ -90,14 +92,15 @@ impl Store {
     }
 
     fn around(bare: Arc<dyn ObjectStore>, seed: u64) -> Store {
-        let timeout = Arc::new(TimeoutStore::new(bare.clone(), TimeoutOptions::default()));
+        let place = Arc::new(ExchangeStore::new(bare));
+        let timeout = Arc::new(TimeoutStore::new(place.clone(), TimeoutOptions::default()));
         let metrics = Arc::new(MetricsStore::new(timeout));
         let limit = Arc::new(LimitStore::new(metrics.clone(), LimitOptions::default()));
         let breaker = Arc::new(BreakerStore::new(limit, BreakerOptions::default()));
         let retry = Arc::new(RetryStore::new(breaker.clone(), RETRIES, seed));
         let trouble = Arc::new(TroubleStore::new(retry.clone()));
         Store {
-            bare,
+            place,
             trouble,
             retry,
             breaker,
@@ -111,8 +114,13 @@ impl Store {
     }
 
     /// Without decorators, to be tried out.
-    pub(crate) fn bare(&self) -> &Arc<dyn ObjectStore> {
-        &self.bare
+    pub(crate) fn bare(&self) -> Arc<dyn ObjectStore> {
+        self.place.now()
+    }
+
+    /// Sends requests by the client of another store from now on, which leads to the same objects.
+    pub(crate) fn exchange(&self, other: &Store) {
+        self.place.exchange(other.bare());
     }
 
     /// What was asked of it so far.
@@ -267,5 +275,21 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(begin.elapsed() <= RETRIES.deadline);
         assert!(store.counts().errors > 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_client_takes_the_place_of_one_that_is_refused() {
+        let objects: Arc<MemoryStore> = Arc::new(MemoryStore::new());
+        let (faults, control) = FaultStore::new(objects.clone(), 1);
+        let store = Store::around(faults, 1);
+        let key = Key::new("a").expect("a good name");
+        let engine = store.decorated();
+        control.set_outage(Some(Outage::Refuse(ErrorKind::Denied)));
+        let error = engine.put(&key, Bytes::new()).await;
+        assert_eq!(error.expect_err("it is refused").kind(), ErrorKind::Denied);
+        store.exchange(&Store::around(objects, 2));
+        engine.put(&key, Bytes::new()).await.expect("it is taken");
+        assert_eq!(store.counts().trouble, None);
+        assert_eq!(store.counts().requests, 2, "the counters go on");
     }
 }

@@ -209,6 +209,16 @@ impl CephRgw {
         self.script(&["gateway-start"], &[])
     }
 
+    /// Gives the user another key pair.
+    pub fn add_key(&self, access_key: &str, secret_key: &str) -> anyhow::Result<()> {
+        self.script(&["key-add"], &[access_key, secret_key])
+    }
+
+    /// Takes a key pair from the user: requests with it are refused from now on.
+    pub fn remove_key(&self, access_key: &str) -> anyhow::Result<()> {
+        self.script(&["key-remove"], &[access_key])
+    }
+
     fn swift_session(&self) -> anyhow::Result<SwiftSession> {
         let mut known = self.swift.lock().expect("no holder panics");
         if let Some(session) = &*known {

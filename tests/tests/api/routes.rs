@@ -37,6 +37,9 @@ fn table(other: &str, empty: &str) -> Vec<Row> {
         ("GET", "/metrics", "/metrics?disks=yes", none(), 400, "invalid"),
         ("GET", "/api/v1/version", "/api/v1/version", none(), 200, "vpoold"),
         ("GET", "/api/v1/version", "/api/v1/version?x=1", none(), 400, "invalid"),
+        ("POST", "/api/v1/checks", "/api/v1/checks", none(), 200, "journal_sync"),
+        ("POST", "/api/v1/checks", "/api/v1/checks?dry_run=true", none(), 200, "a file"),
+        ("POST", "/api/v1/checks", "/api/v1/checks?x=1", none(), 400, "invalid"),
         ("GET", "/api/v1/openapi.json", "/api/v1/openapi.json", none(), 200, "openapi"),
         ("GET", "/api/v1/openapi.json", "/api/v1/openapi.json?x", none(), 400, "invalid"),
         // Pools.
@@ -67,6 +70,11 @@ fn table(other: &str, empty: &str) -> Vec<Row> {
         ("POST", "/api/v1/pools/{pool}/sync", "/api/v1/pools/second/sync",
             none(), 202, "pool-sync"),
         ("POST", "/api/v1/pools/{pool}/sync", "/api/v1/pools/none/sync", none(), 404, "not_found"),
+        ("PATCH", POOL, "/api/v1/pools/second", json!({}), 400, "nothing"),
+        ("PATCH", POOL, "/api/v1/pools/second", json!({"credentials_file": "/k"}), 400, "directory"),
+        ("PATCH", POOL, "/api/v1/pools/second?dry_run=true", json!({"region": "x"}), 400, "directory"),
+        ("PATCH", POOL, "/api/v1/pools/second", json!({"url": "http://h/b"}), 400, "url"),
+        ("PATCH", POOL, "/api/v1/pools/none", json!({"region": "x"}), 404, "not_found"),
         ("POST", "/api/v1/adoptions", "/api/v1/adoptions",
             json!({"location": fs(empty)}), 404, "not_found"),
         ("POST", "/api/v1/adoptions", "/api/v1/adoptions?dry_run=true",
@@ -157,6 +165,12 @@ fn table(other: &str, empty: &str) -> Vec<Row> {
             200, "second"),
         ("DELETE", POOL, "/api/v1/pools/second", none(), 409, "1 disk"),
         ("DELETE", POOL, "/api/v1/pools/second?dry_run=true", none(), 409, "1 disk"),
+        ("DELETE", POOL, "/api/v1/pools/second?accept_loss=true", none(), 400, "forget"),
+        ("DELETE", POOL, "/api/v1/pools/second?forget=yes", none(), 400, "forget=true"),
+        ("DELETE", POOL, "/api/v1/pools/second?forget=true&dry_run=true", none(), 200, "last"),
+        ("DELETE", POOL, "/api/v1/pools/second?forget=true", none(), 204, ""),
+        ("POST", "/api/v1/adoptions", "/api/v1/adoptions",
+            json!({"location": fs(other)}), 200, "last"),
         ("DELETE", DISK, "/api/v1/disks/last", none(), 204, ""),
         ("DELETE", POOL, "/api/v1/pools/second?dry_run=true", none(), 200, "adopt"),
         ("DELETE", POOL, "/api/v1/pools/second", none(), 204, ""),
@@ -204,6 +218,8 @@ fn every_route_with_bad_input_beside_good() -> anyhow::Result<()> {
     good.insert(("GET".into(), "/api/v1/events".into()));
     // A task that can be cancelled is in `tasks.rs`.
     good.insert(("POST".into(), "/api/v1/tasks/{id}/cancel".into()));
+    // A directory has nothing to set: `rotation.rs` beside `s3.rs`.
+    good.insert(("PATCH".into(), POOL.into()));
     assert_eq!(known, good, "the document beside good input");
     assert_eq!(known, asked(false), "the document beside bad input");
     for row in &rows {

@@ -1,9 +1,11 @@
 //! `vpoold dev` and `vpool` as a person uses them: processes, sockets, kill -9.
 
 mod command;
+mod forgotten;
 mod forms;
 mod life;
 mod qemu;
+mod rotation;
 mod s3;
 mod trouble;
 mod verbs;

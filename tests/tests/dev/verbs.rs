@@ -313,6 +313,22 @@ fn doctor_names_what_is_wrong() -> anyhow::Result<()> {
             .any(|check| check.0 == code && check.1 != "wrong");
         assert!(ok, "{code}: {well:?}");
     }
+    // Whatever the machine is like, it was looked at.
+    for code in [
+        "journal_file_system",
+        "journal_sync",
+        "direct_io",
+        "journal_space",
+        "memory",
+    ] {
+        assert!(
+            found.iter().any(|check| check.0 == code),
+            "{code}: {well:?}"
+        );
+    }
+    let left = std::fs::read_dir(place.data().join("journal"))?.flatten();
+    let left: Vec<_> = left.map(|file| file.file_name()).collect();
+    assert!(!left.iter().any(|name| name == "doctor.tmp"), "{left:?}");
     let wrong = found.iter().filter(|check| check.1 == "wrong").count();
     assert_eq!(well.code, i32::from(wrong > 0), "{well:?}");
     place.vpool_ok(&["disk", "create", "a.importing-0123abcd", "--size", "1M"])?;

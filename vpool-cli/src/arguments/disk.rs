@@ -6,7 +6,9 @@ use clap::{Args, Subcommand};
 use vpool_api::names::DiskPath;
 
 use super::image::{Export, Import};
-use super::shared::{Change, Consent, Query, Waiting, disk_name, disk_path, disk_size, pool_name};
+use super::shared::{
+    Change, Consent, Query, Waiting, disk_name, disk_path, disk_size, pool_name, yes_or_no,
+};
 
 /// What can be done with disks.
 #[derive(Debug, Subcommand)]
@@ -144,12 +146,4 @@ pub(crate) struct DiskNames {
     /// [POOL:]NAME of each
     #[arg(required = true, value_name = "NAME", value_parser = disk_path)]
     pub(crate) disks: Vec<DiskPath>,
-}
-
-fn yes_or_no(text: &str) -> Result<bool, String> {
-    match text {
-        "yes" => Ok(true),
-        "no" => Ok(false),
-        _ => Err("yes or no".to_owned()),
-    }
 }

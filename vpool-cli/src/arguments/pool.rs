@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::shared::{Change, Consent, Query, Waiting, pool_name};
+use super::shared::{Change, Consent, Query, Waiting, pool_name, yes_or_no};
 
 /// What can be done with pools.
 #[derive(Debug, Subcommand)]
@@ -28,6 +28,19 @@ pub(crate) enum PoolVerb {
     /// Show pools
     #[command(after_help = "Example:\n  vpool pool show nas")]
     Show(PoolNames),
+    /// Reach a pool with other credentials or certificates; its disks go on meanwhile
+    #[command(
+        after_help = "Example:\n  vpool pool set cloud --credentials-file /etc/vpool/new.keys"
+    )]
+    Set {
+        /// The pool
+        #[arg(value_parser = pool_name)]
+        name: String,
+        #[command(flatten)]
+        way: Way,
+        #[command(flatten)]
+        change: Change,
+    },
     /// Try a pool's store out again, and say what it can do
     #[command(after_help = "Example:\n  vpool pool probe nas")]
     Probe(PoolNames),
@@ -46,6 +59,12 @@ pub(crate) enum PoolVerb {
     Delete {
         #[command(flatten)]
         pools: PoolNames,
+        /// With their disks, which need not be open: for a store that is gone
+        #[arg(long)]
+        forget: bool,
+        /// And with writes that are in the journal alone
+        #[arg(long, requires = "forget")]
+        accept_loss: bool,
         #[command(flatten)]
         consent: Consent,
         #[command(flatten)]
@@ -130,6 +149,31 @@ pub(crate) struct Location {
     /// A directory of the daemon's host, or a NAS mounted there; it must exist
     #[arg(long, value_name = "DIR", conflicts_with = "remote")]
     pub(crate) fs: Option<PathBuf>,
+}
+
+/// How a pool is reached; what is left out stays as it is.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Way {
+    /// A file with other credentials, or the same one, to have it read again
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credentials_file: Option<PathBuf>,
+
+    /// The region to sign for; of Swift the one to take from Keystone's catalog; '' for the default
+    #[arg(long)]
+    pub(crate) region: Option<String>,
+
+    /// CA certificates (PEM) to trust; '' for the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+
+    /// Whether the bucket stands in the host name (S3)
+    #[arg(long, value_name = "yes|no", value_parser = yes_or_no)]
+    pub(crate) virtual_host: Option<bool>,
+
+    /// Which of the URLs in Keystone's catalog to use (Swift)
+    #[arg(long, value_enum)]
+    pub(crate) interface: Option<Interface>,
 }
 
 /// The kind of an auth service.

@@ -83,3 +83,12 @@ pub(crate) fn disk_size(text: &str) -> Result<u64, size::BadSize> {
     let bytes = size::parse(text)?;
     size::check_disk(bytes).map(|()| bytes)
 }
+
+/// A switch.
+pub(crate) fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err("yes or no".to_owned()),
+    }
+}

@@ -6,11 +6,10 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::process::Command;
-use vpool_api::size;
 
-use super::{Check, State};
+use vpool_api::{Check, CheckState as State, size};
 
 /// Less free space in the data directory than this stops a daemon soon.
 const FREE_BYTES_MIN: u64 = 1 << 30;
@@ -143,6 +142,16 @@ pub(super) async fn nbd_socket(path: &str) -> Check {
         }
         Err(error) => Check::new(CODE, State::Wrong, format!("{path}: {error}"))
             .with_remedy("the daemon's log says why; start it anew"),
+    }
+}
+
+/// Whether somebody listens where the daemon says that it does.
+pub(super) async fn port(code: &str, address: &str) -> Check {
+    let connected = tokio::time::timeout(TIME_MAX, TcpStream::connect(address)).await;
+    match connected.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
+        Ok(_) => Check::ok(code, format!("{address} answers")),
+        Err(error) => Check::new(code, State::Wrong, format!("{address}: {error}"))
+            .with_remedy("is there a firewall? the daemon's log says more; start it anew"),
     }
 }
 

@@ -122,6 +122,7 @@ fn samples() -> Vec<(&'static str, Change)> {
         ("disk", Change::Disk(disk)),
         ("disk-clear", Change::Disk(clear)),
         ("disk-set", Change::Disk(set)),
+        ("pool-left", Change::Left(PoolId(4))),
         ("streams", Change::Streams(DiskId(9), streams)),
         (
             "streams-interrupted",
@@ -164,7 +165,7 @@ fn values_of_version_1_decode() {
         assert_eq!(decode(key, value).unwrap(), Some(change), "{name}");
         read += 1;
     }
-    assert_eq!(read, 7, "as many files as version 1 had kinds of values");
+    assert_eq!(read, 8, "as many files as version 1 had kinds of values");
 }
 
 /// Files of old versions are decoded for ever; `VPOOL_WRITE_GOLDEN=1` writes new ones.
@@ -244,11 +245,11 @@ fn a_later_version_is_refused_by_name() {
 proptest! {
     #[test]
     fn any_fields_under_a_good_checksum_are_values_or_damage(
-        kind in 0..5usize,
+        kind in 0..6usize,
         newer: bool,
         fields in proptest::collection::vec(any::<u8>(), 0..200),
     ) {
-        let mut key = vec![b"pdsgx"[kind]];
+        let mut key = vec![b"pdsgxy"[kind]];
         key.extend_from_slice(&[3; 16]);
         let newest = match key[0] {
             b's' => super::STREAMS_VERSION,

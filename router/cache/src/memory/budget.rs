@@ -3,8 +3,9 @@
 //! Owns: [`CacheMemory`], which layer gives way. Does not own: what it drops first (`shard`).
 //!
 //! A layer takes what no other uses. When there is no more, the one that asks gives way itself if
-//! it has more than an equal part, else the largest does: a pool that is read little leaves its
-//! part to others, and has it back as soon as it is read.
+//! it has more than its part, else the one that is furthest above its own does: a pool that is read
+//! little leaves its part to others, and has it back as soon as it is read. A part is what was given
+//! to the layer, or an equal part of the rest.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -54,14 +55,23 @@ impl CacheMemory {
         layers.push(Arc::downgrade(layer));
     }
 
-    /// Which layer is to give way to one that has `used_bytes`: `None` for itself.
-    pub(super) fn who_gives_way(&self, used_bytes: usize) -> Option<Arc<Memory>> {
+    /// Which layer is to give way to `asking`: `None` for itself.
+    pub(super) fn who_gives_way(&self, asking: &Memory) -> Option<Arc<Memory>> {
         let layers = self.layers.lock();
-        if used_bytes > self.bytes_max / layers.len().max(1) {
+        let there: Vec<Arc<Memory>> = layers.iter().filter_map(Weak::upgrade).collect();
+        let given: usize = there.iter().filter_map(|layer| layer.percent()).sum();
+        let others = there.iter().filter(|layer| layer.percent().is_none());
+        let of =
+            |percent: usize| self.bytes_max / 100 * percent + self.bytes_max % 100 * percent / 100;
+        let equal = of(100_usize.saturating_sub(given)) / others.count().max(1);
+        let above = |layer: &Memory| {
+            let part = layer.percent().map_or(equal, of);
+            layer.used_bytes().saturating_sub(part)
+        };
+        if above(asking) > 0 {
             return None;
         }
-        let there = layers.iter().filter_map(Weak::upgrade);
-        let largest = there.max_by_key(|layer| layer.used_bytes());
-        largest.filter(|layer| layer.used_bytes() > used_bytes)
+        let most = there.iter().max_by_key(|layer| above(layer));
+        most.filter(|layer| above(layer) > 0).cloned()
     }
 }

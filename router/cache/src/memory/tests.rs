@@ -183,3 +183,30 @@ fn layers_lend_each_other_what_they_do_not_use() {
         (20 * VALUE, 70 * VALUE)
     );
 }
+
+/// A layer has the part that it was given, as soon as it wants it.
+#[test]
+fn a_part_that_was_given_comes_back() {
+    const VALUE: usize = 4096 + ENTRY_OVERHEAD;
+    let budget = CacheMemory::new(100 * VALUE);
+    let [given, other] = [0; 2].map(|_| Memory::new(&budget));
+    given.set_share(Some(80));
+    let fill = |layer: &Memory, from: u64, count: u64| {
+        for number in from..from + count {
+            layer.insert(key(number), value(1, 4096), None);
+            assert!(!budget.is_over(), "{number}");
+        }
+    };
+    fill(&other, 0, 200);
+    assert_eq!(other.used_bytes(), 100 * VALUE, "it borrows");
+    fill(&given, 1000, 200);
+    assert_eq!(
+        (given.used_bytes(), other.used_bytes()),
+        (80 * VALUE, 20 * VALUE)
+    );
+    fill(&other, 2000, 200);
+    assert_eq!(given.used_bytes(), 80 * VALUE);
+    given.set_share(None);
+    fill(&other, 3000, 200);
+    assert_eq!(given.used_bytes(), 50 * VALUE, "equal parts again");
+}

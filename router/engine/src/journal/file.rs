@@ -46,7 +46,7 @@ pub struct Taken {
 }
 
 /// The header of an extent, from whichever of its two copies is whole.
-fn read_header(blocks: &[u8; 2 * limits::BLOCK]) -> Option<ExtentHeader> {
+pub(super) fn read_header(blocks: &[u8; 2 * limits::BLOCK]) -> Option<ExtentHeader> {
     let (first, second) = blocks.split_at(limits::BLOCK);
     let copies = [ExtentHeader::decode(first), ExtentHeader::decode(second)];
     copies.into_iter().flatten().max_by_key(|header| header.lap)
@@ -436,6 +436,11 @@ impl Journal {
     /// Notified when space or health may have changed.
     pub fn room(&self) -> &Arc<Notify> {
         &self.room
+    }
+
+    /// Gives it a part of the space by name, or an equal one.
+    pub fn set_share(&self, percent: Option<u8>) {
+        self.shares.set_percent(self.share, percent);
     }
 
     /// Notified when somebody finds no extent: who holds one that it can do without gives it back.

@@ -11,12 +11,14 @@
 
 pub mod extents;
 pub mod file;
+pub mod leftover;
 pub mod log;
 pub mod scan;
 pub mod shares;
 pub mod state;
 
 pub use file::{FoundExtent, Journal, SlotIndex};
+pub use leftover::disks_in;
 pub use log::{BlockAt, Change, ExtentSeal, Log, PlacedBlock, Span};
 pub use shares::JournalShares;
 pub use state::Loss;

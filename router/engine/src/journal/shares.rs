@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::file::Journal;
+use crate::shares::guaranteed;
 
 /// Shares that differ by no more count as even.
 const EVEN_EXTENTS: u32 = 4;
@@ -24,6 +25,8 @@ pub struct JournalShares {
 #[derive(Debug)]
 struct Share {
     guaranteed: u32,
+    /// Given by name; else an equal part.
+    percent: Option<u8>,
     used: u32,
     gone: bool,
     /// It has asked for more and got nothing.
@@ -52,13 +55,14 @@ impl JournalShares {
         self.extents_max
     }
 
-    /// Adds a pool that already uses `used` extents. Half of the space is guaranteed, in equal
-    /// parts; the other half is lent to whom asks first. `room` is notified when there may be
-    /// more.
+    /// Adds a pool that already uses `used` extents. Half of what is not given by name is guaranteed,
+    /// in equal parts; the other half is lent to whom asks first. `room` is notified when there
+    /// may be more.
     pub fn join(&self, used: u32, room: &Arc<Notify>) -> ShareId {
         let mut pools = self.pools.lock();
         pools.push(Share {
             guaranteed: 0,
+            percent: None,
             used,
             gone: false,
             wants: false,
@@ -79,19 +83,28 @@ impl JournalShares {
     pub fn leave(&self, pool: ShareId) {
         let mut pools = self.pools.lock();
         let share = &mut pools[pool.0];
-        (share.gone, share.used, share.wants) = (true, 0, false);
+        (share.gone, share.used, share.wants, share.guaranteed) = (true, 0, false, 0);
         self.divide(&mut pools);
     }
 
-    /// Half of the space is guaranteed, in equal parts.
+    /// Gives a pool a part by name, or an equal one.
+    pub fn set_percent(&self, pool: ShareId, percent: Option<u8>) {
+        let mut pools = self.pools.lock();
+        pools[pool.0].percent = percent;
+        self.divide(&mut pools);
+        // Who found nothing may have a right to some now.
+        for share in pools.iter().filter(|share| share.wants) {
+            share.room.notify_waiters();
+        }
+    }
+
     fn divide(&self, pools: &mut [Share]) {
-        let there = pools.iter().filter(|share| !share.gone).count();
-        let there = u32::try_from(there.max(1)).unwrap_or(u32::MAX);
-        for share in pools {
-            share.guaranteed = match share.gone {
-                false => (self.extents_max / 2 / there).max(1),
-                true => 0,
-            };
+        let there = pools.iter_mut().filter(|share| !share.gone);
+        let mut there: Vec<&mut Share> = there.collect();
+        let percents: Vec<Option<u8>> = there.iter().map(|share| share.percent).collect();
+        let parts = guaranteed(u64::from(self.extents_max), &percents);
+        for (share, part) in there.iter_mut().zip(parts) {
+            share.guaranteed = u32::try_from(part).unwrap_or(u32::MAX).max(1);
         }
     }
 
@@ -196,5 +209,21 @@ mod tests {
         shares.give_back(a, 12);
         assert!(!shares.others_want(a), "it may ask again");
         assert_eq!((0..100).filter(|_| shares.take(b)).count(), 8);
+    }
+
+    #[test]
+    fn what_is_given_by_name_is_there_in_any_case() {
+        let shares = JournalShares::new(100);
+        let room = Arc::default();
+        let (a, b) = (shares.join(0, &room), shares.join(0, &room));
+        shares.set_percent(a, Some(70));
+        assert_eq!((shares.guaranteed(a), shares.guaranteed(b)), (70, 15));
+        assert_eq!((0..200).filter(|_| shares.take(b)).count(), 30);
+        assert_eq!((0..200).filter(|_| shares.take(a)).count(), 70);
+        shares.set_percent(a, None);
+        assert_eq!((shares.guaranteed(a), shares.guaranteed(b)), (25, 25));
+        assert!(shares.is_borrowing(a, 44) && !shares.is_borrowing(a, 45));
+        shares.leave(a);
+        assert_eq!((shares.guaranteed(a), shares.guaranteed(b)), (0, 50));
     }
 }

@@ -122,6 +122,7 @@ impl Router {
             generation: claim.generation,
             wrapped_key: claim.wrapped_pool_key,
         };
+        self.sweep(entry.id).await;
         // All at once: what is interrupted before is begun anew, above the claim just written.
         self.parts
             .metadata

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use vpool_cache::{CacheConfig, ChunkCache, SsdConfig};
 use vpool_format::bucket::Claim;
 use vpool_format::{DiskId, Generation, PoolId};
@@ -19,6 +19,10 @@ use crate::journal::{FoundExtent, Journal, Loss};
 use crate::limits;
 use crate::name;
 use crate::pool::{Pool, PoolParts};
+use crate::shares;
+
+/// A cache finds something, however little memory was left for its index.
+const INDEX_ENTRIES_MIN: usize = 4096;
 
 impl Router {
     /// Makes a pool at a location that nobody has claimed.
@@ -58,6 +62,7 @@ impl Router {
             generation: claim.generation,
             wrapped_key: claim.wrapped_pool_key,
         };
+        self.sweep(entry.id).await;
         self.parts.metadata.create_pool(entry.clone()).await?;
         self.assemble_pool(entry.clone(), store, secrets, true)
             .await?;
@@ -80,27 +85,7 @@ impl Router {
         if let Err(error) = super::close_pool(&open, Duration::ZERO).await {
             tracing::warn!(pool = pool_name, %error, "the pool that was deleted did not close");
         }
-        let (id, data_dir) = (open.entry.id.to_string(), self.parts.data_dir.clone());
-        let files = self.parts.host.files.clone();
-        let removed = self
-            .parts
-            .host
-            .blocking
-            .run(move || -> std::io::Result<()> {
-                for directory in ["journal", "cache"] {
-                    for path in files.list(&data_dir.join(directory))? {
-                        let name = path.file_name().and_then(|name| name.to_str());
-                        if name.is_some_and(|name| name.starts_with(&id)) {
-                            files.remove(&path)?;
-                        }
-                    }
-                }
-                Ok(())
-            });
-        if let Err(error) = removed.await {
-            tracing::warn!(pool = pool_name, %error,
-                "the journal or cache of the pool that was deleted is still on the SSD");
-        }
+        self.sweep(open.entry.id).await;
         Ok(())
     }
 
@@ -116,40 +101,13 @@ impl Router {
                 ),
             )
         })?;
-        let place = describe(&entry.location);
-        let bucket = self.bucket(&store, &place);
-        let answers = match bucket.claim().await {
-            Ok(Some((claim, _)))
-                if claim.grid == self.grid && claim.generation == entry.generation =>
-            {
-                true
-            }
-            Ok(Some((claim, _))) => {
-                return Err(Error::new(
-                    ErrorKind::Fenced,
-                    format!(
-                        "pool {}: {place} was adopted by grid {} (generation {}): this router may \
-                         not write there any more; remove the pool here, or adopt it back",
-                        entry.name, claim.grid, claim.generation
-                    ),
-                ));
-            }
-            Ok(None) => {
-                return Err(Error::new(
-                    ErrorKind::Corrupt,
-                    format!(
-                        "pool {}: {place} holds no claim: it is not the place where the pool was \
-                         made, or its objects are gone; mount or restore it",
-                        entry.name
-                    ),
-                ));
-            }
+        let answers = match self.check_place(&entry, &store).await {
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 tracing::warn!(pool = %entry.name, %error,
                     "the store does not answer; disks open when it does");
                 false
             }
-            Err(error) => return Err(error),
+            checked => checked.map(|()| true)?,
         };
         let secrets = key.secrets(entry.id);
         // Not before: a store that does not answer keeps nobody else waiting.
@@ -213,20 +171,15 @@ impl Router {
         answers: bool,
     ) -> Result<()> {
         let host = self.parts.host.clone();
-        let path = self
-            .parts
-            .data_dir
-            .join("journal")
-            .join(format!("{}.journal", entry.id));
+        let path = self.journal_path(entry.id);
         let (shares, tuning, id) = (self.shares.clone(), self.parts.tuning.clone(), entry.id);
         let their_host = host.clone();
         let (journal, found) = host
             .blocking
             .run(move || Journal::open(&their_host, id, path, &shares, &tuning))
             .await?;
-        let pools = self.parts.metadata.pools().await?.len().max(1) as u64;
-        let memory_bytes = self.parts.memory_bytes / pools;
-        let cache = self.open_cache(&entry, &secrets, memory_bytes);
+        let all = self.parts.metadata.pools().await?;
+        let cache = self.open_cache(&entry, &secrets, &all);
         let pool = Pool::new(PoolParts {
             id: entry.id,
             name: entry.name.clone(),
@@ -240,8 +193,7 @@ impl Router {
             secrets,
             node_memory: self.node_memory.clone(),
             dirty: self.dirty.join(journal.room().clone()),
-            images_max: (limits::IMAGES_MAX / usize::try_from(pools).unwrap_or(usize::MAX))
-                .max(limits::IMAGES_MIN),
+            images_max: (limits::IMAGES_MAX / all.len().max(1)).max(limits::IMAGES_MIN),
             tuning: self.parts.tuning.clone(),
         });
         let mut by_disk: BTreeMap<DiskId, Vec<FoundExtent>> = BTreeMap::new();
@@ -250,6 +202,7 @@ impl Router {
         }
         let open = Arc::new(OpenPool {
             pool,
+            location: Mutex::new(entry.location.clone()),
             entry: entry.clone(),
             disks: RwLock::default(),
             turn: Arc::default(),
@@ -282,6 +235,8 @@ impl Router {
         let begun = journal.clone();
         self.parts.host.blocking.run(move || begun.begin()).await;
         self.pools.write().insert(entry.id, open.clone());
+        // Now that it is among them: who changes the shares sees it, or is seen here.
+        self.give_share(&open);
         journal.start();
         if answers {
             let _turn = self.pool_turn(&open).await?;
@@ -301,18 +256,24 @@ impl Router {
         &self,
         entry: &PoolEntry,
         secrets: &Arc<PoolSecrets>,
-        memory_bytes: u64,
+        all: &[PoolEntry],
     ) -> Arc<ChunkCache> {
+        let names: Vec<&str> = all.iter().map(|pool| pool.name.as_str()).collect();
+        let shares = self.pool_shares.lock();
+        let memory_bytes = shares::own(self.parts.memory_bytes, &entry.name, &names, &shares);
+        let given = shares.get(&entry.name).and_then(|share| share.cache_bytes);
+        let cache_bytes = given.unwrap_or(self.parts.cache_bytes);
+        drop(shares);
         let path = self
             .parts
             .data_dir
             .join("cache")
             .join(format!("{}.cache", entry.id));
         let bytes = |part: u64| usize::try_from(part).unwrap_or(usize::MAX);
-        let ssd = (self.parts.cache_bytes > 0).then(|| SsdConfig {
+        let ssd = (cache_bytes > 0).then(|| SsdConfig {
             // The index takes about 60 bytes an entry: an eighth of the memory.
-            index_entries_max: bytes(memory_bytes / 8 / 60),
-            ..SsdConfig::new(path, self.parts.cache_bytes)
+            index_entries_max: bytes(memory_bytes / 8 / 60).max(INDEX_ENTRIES_MIN),
+            ..SsdConfig::new(path, cache_bytes)
         });
         let config = CacheConfig {
             pool: secrets.clone(),

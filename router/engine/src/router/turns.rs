@@ -32,10 +32,14 @@ impl Router {
     /// Waits for its turn to change disks of a pool.
     pub(super) async fn pool_turn(&self, open: &Arc<OpenPool>) -> Result<OwnedMutexGuard<()>> {
         let turn = open.turn.clone().lock_owned().await;
+        self.check_open(open)?;
+        Ok(turn)
+    }
+
+    pub(super) fn check_open(&self, open: &Arc<OpenPool>) -> Result<()> {
         self.check_not_closing()?;
-        let pools = self.pools.read();
-        match pools.get(&open.entry.id) {
-            Some(now) if Arc::ptr_eq(now, open) => Ok(turn),
+        match self.pools.read().get(&open.entry.id) {
+            Some(now) if Arc::ptr_eq(now, open) => Ok(()),
             _ => Err(Error::new(
                 ErrorKind::NotFound,
                 format!("pool {} was deleted", open.entry.name),

@@ -94,6 +94,7 @@ impl Router {
             match tried {
                 Ok(()) if open.unfinished.end_if_empty() => return,
                 Ok(()) => continue,
+                Err(_) if self.check_open(open).is_err() => return open.unfinished.end(),
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
                     tracing::warn!(pool = %open.entry.name, %error,
                         "changes of disks are not in the bucket yet; it is tried again");

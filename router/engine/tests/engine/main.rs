@@ -13,10 +13,12 @@ mod bytes;
 mod changes;
 mod crash;
 mod figures;
+mod forget;
 mod model;
 mod names;
 #[cfg(feature = "audit")]
 mod nonces;
+mod places;
 mod rig;
 mod smoke;
 mod trouble;

@@ -53,6 +53,7 @@ pub struct Site {
 /// One life of a router.
 pub struct Life {
     pub router: Arc<Router>,
+    pub metadata: Arc<dyn Metadata>,
     pub sites: BTreeMap<String, Site>,
     /// How the pools opened that the metadata has, by name.
     pub opened: Vec<(String, Result<(), Error>)>,
@@ -180,20 +181,24 @@ impl Rig {
             journal_bytes: self.journal_bytes,
             memory_bytes: self.memory_bytes,
             cache_bytes: self.cache_bytes,
+            pool_shares: vpool_engine::shares::PoolShares::new(),
             tuning: self.tuning.clone(),
         })
         .await
         .map_err(|error| error.to_string())?;
         let mut opened = Vec::new();
         for pool in metadata.pools().await.map_err(|error| error.to_string())? {
-            let Location::Directory(directory) = &pool.location else {
-                unreachable!("see place()")
+            let directory = match &pool.location {
+                Location::Directory(directory) => directory,
+                // Whatever it is called, it is this.
+                Location::S3 { .. } | Location::Swift { .. } => PLACE,
             };
             let store = sites[directory].store.clone();
             opened.push((pool.name.clone(), router.open_pool(pool, store).await));
         }
         Ok(Life {
             router,
+            metadata,
             sites,
             opened,
         })

@@ -103,6 +103,7 @@ impl World {
             journal_bytes: 16 * 64 * 4096,
             memory_bytes: 8 << 20,
             cache_bytes: 0,
+            pool_shares: vpool_engine::shares::PoolShares::new(),
             tuning: self.tuning.clone(),
         })
         .await

@@ -1,6 +1,8 @@
 //! The file: TOML, of which every line is known.
 //!
 //! Owns: reading it, and the line of each value. Does not own: which keys there are.
+//!
+//! `[pool.NAME]` is the one table whose name is not known beforehand.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,9 +11,10 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, ensure};
 use toml::de::{DeTable, DeValue};
+use vpool_api::names;
 
 use super::Origin;
-use super::keys::{KEYS, Key};
+use super::keys::{KEYS, Key, POOL_KEYS, POOLS};
 use super::value::{Kind, Value};
 
 /// More than any file of settings; what is larger is another file.
@@ -20,8 +23,19 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// What is wrong, and where: a range of bytes begins there.
 type Wrong = (usize, String);
 
-/// The values in the file, by key.
-pub(super) fn read(path: &Path) -> anyhow::Result<BTreeMap<&'static str, (Value, Origin)>> {
+/// A value in the file: of a key, or of a key of a pool.
+struct Found {
+    pool: Option<String>,
+    key: &'static Key,
+    at: usize,
+    value: Value,
+}
+
+/// The values in the file, by pool (`None` for those of no pool) and key.
+pub(super) type InFile = BTreeMap<(Option<String>, &'static str), (Value, Origin)>;
+
+/// Reads the file.
+pub(super) fn read(path: &Path) -> anyhow::Result<InFile> {
     let shown = path.display();
     let mut text = String::new();
     File::open(path)
@@ -38,7 +52,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<BTreeMap<&'static str, (Value,
     let found = parse(&text).map_err(|(at, why)| anyhow!("{}: {why}", place(at)))?;
     Ok(found
         .into_iter()
-        .map(|(key, at, value)| (key.name, (value, place(at))))
+        .map(|found| ((found.pool, found.key.name), (found.value, place(found.at))))
         .collect())
 }
 
@@ -48,7 +62,7 @@ fn line(text: &str, at: usize) -> usize {
     before.count() + 1
 }
 
-fn parse(text: &str) -> Result<Vec<(&'static Key, usize, Value)>, Wrong> {
+fn parse(text: &str) -> Result<Vec<Found>, Wrong> {
     let table = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
         (at, error.message().to_owned())
@@ -58,11 +72,7 @@ fn parse(text: &str) -> Result<Vec<(&'static Key, usize, Value)>, Wrong> {
     Ok(found)
 }
 
-fn walk(
-    above: &str,
-    table: &DeTable<'_>,
-    found: &mut Vec<(&'static Key, usize, Value)>,
-) -> Result<(), Wrong> {
+fn walk(above: &str, table: &DeTable<'_>, found: &mut Vec<Found>) -> Result<(), Wrong> {
     for (name, value) in table.iter() {
         let full = match above {
             "" => name.get_ref().to_string(),
@@ -73,13 +83,50 @@ fn walk(
         if let Some(key) = KEYS.iter().find(|key| key.name == full) {
             let read = self::value(key.kind, value.get_ref());
             let read = read.map_err(|why| (value.span().start, format!("{full}: {why}")))?;
-            found.push((key, at, read));
+            found.push(Found {
+                pool: None,
+                key,
+                at,
+                value: read,
+            });
+        } else if let (POOLS, DeValue::Table(pools)) = (full.as_str(), value.get_ref()) {
+            walk_pools(pools, found)?;
+        } else if full == POOLS {
+            return Err((at, format!("{POOLS} is a table: write [{POOLS}.NAME]")));
         } else if !KEYS.iter().any(|key| key.name.starts_with(&below)) {
             return Err((at, format!("there is no key {full}; {}", known(above))));
         } else if let DeValue::Table(table) = value.get_ref() {
             walk(&full, table, found)?;
         } else {
             return Err((at, format!("{full} is a table: write [{full}]")));
+        }
+    }
+    Ok(())
+}
+
+fn walk_pools(pools: &DeTable<'_>, found: &mut Vec<Found>) -> Result<(), Wrong> {
+    for (name, value) in pools.iter() {
+        let (at, pool) = (name.span().start, name.get_ref().to_string());
+        names::check_pool(&pool).map_err(|why| (at, format!("{POOLS}.{pool}: {why}")))?;
+        let DeValue::Table(table) = value.get_ref() else {
+            let why = format!("{POOLS}.{pool} is a table: write [{POOLS}.{pool}]");
+            return Err((at, why));
+        };
+        for (name, value) in table.iter() {
+            let full = format!("{POOLS}.{pool}.{}", name.get_ref());
+            let Some(key) = POOL_KEYS.iter().find(|key| key.name == name.get_ref()) else {
+                let names: Vec<&str> = POOL_KEYS.iter().map(|key| key.name).collect();
+                let known = names.join(", ");
+                let why = format!("there is no key {full}; in [{POOLS}.{pool}] are known {known}");
+                return Err((name.span().start, why));
+            };
+            let read = self::value(key.kind, value.get_ref());
+            found.push(Found {
+                pool: Some(pool.clone()),
+                key,
+                at: name.span().start,
+                value: read.map_err(|why| (value.span().start, format!("{full}: {why}")))?,
+            });
         }
     }
     Ok(())
@@ -104,6 +151,13 @@ fn value(kind: Kind, value: &DeValue<'_>) -> Result<Value, String> {
         (Kind::Switch, DeValue::Boolean(switch)) => switch.to_string(),
         (Kind::Switch, other) => {
             return Err(format!("write true or false, and no {}", other.type_str()));
+        }
+        (Kind::Percent, DeValue::Integer(number)) => number.to_string(),
+        (Kind::Percent, other) => {
+            return Err(format!(
+                "write a whole number from 1 to 100, and no {}",
+                other.type_str()
+            ));
         }
         (_, DeValue::String(text)) => text.to_string(),
         (Kind::Size { .. }, DeValue::Integer(number)) => number.to_string(),

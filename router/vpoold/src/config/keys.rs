@@ -25,6 +25,12 @@ pub(crate) const NBD_TLS_KEY: &str = "nbd.tls.key";
 pub(crate) const NBD_TLS_CLIENT_CA: &str = "nbd.tls.client_ca";
 pub(crate) const NBD_TLS_REQUIRED: &str = "nbd.tls.required";
 
+/// Above the table of each pool in the file.
+pub(crate) const POOLS: &str = "pool";
+pub(crate) const POOL_JOURNAL: &str = "journal_percent";
+pub(crate) const POOL_MEMORY: &str = "memory_percent";
+pub(crate) const POOL_CACHE: &str = "cache_size";
+
 /// One thing that the daemon can be told.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Key {
@@ -186,6 +192,44 @@ pub(crate) const KEYS: &[Key] = &[
         default: Fallback::Is("true"),
         about: "Whether a client on TCP must start TLS before it is told anything. Without it only a\n\
                 loopback address is possible.",
+        live: false,
+    },
+];
+
+/// What is set of a pool by its name, in `[pool.NAME]`. No flags and no variables: names are free.
+pub(crate) const POOL_KEYS: &[Key] = &[
+    Key {
+        name: POOL_JOURNAL,
+        flag: "",
+        kind: Kind::Percent,
+        default: Fallback::Unset {
+            means: "an equal part of half of what is left",
+            example: "30",
+        },
+        about: "So many percent of journal_size are there for this pool in any case: what is acknowledged\n\
+                while its store is away. All pools together have 100 at most.",
+        live: true,
+    },
+    Key {
+        name: POOL_MEMORY,
+        flag: "",
+        kind: Kind::Percent,
+        default: Fallback::Unset {
+            means: "an equal part of half of what is left",
+            example: "30",
+        },
+        about: "The same of the memory for what is on its way to the store, and for what is read often.",
+        live: true,
+    },
+    Key {
+        name: POOL_CACHE,
+        flag: "",
+        kind: Kind::Size { bytes_min: 0 },
+        default: Fallback::Unset {
+            means: "cache_size above",
+            example: "16G",
+        },
+        about: "SSD for the cache of this pool; 0 for none.",
         live: false,
     },
 ];

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
+use vpool_engine::shares::PoolShares;
 
 use super::value::Value;
 use super::{Effective, Origin, keys};
@@ -33,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) memory_bytes: u64,
     /// SSD for each pool's cache; 0 = none.
     pub(crate) cache_bytes: u64,
+    /// What pools are given by name.
+    pub(crate) pools: PoolShares,
     /// What is logged.
     pub(crate) log: String,
 }
@@ -87,12 +90,63 @@ impl Settings {
             journal_bytes: effective.bytes(keys::JOURNAL_SIZE),
             memory_bytes: effective.bytes(keys::MEMORY),
             cache_bytes: effective.bytes(keys::CACHE_SIZE),
+            pools: effective.pools()?,
             log: effective.filter(keys::LOG),
         })
     }
 }
 
 impl Effective {
+    /// What is set of pools; more than all there is cannot be given.
+    fn pools(&self) -> anyhow::Result<PoolShares> {
+        let mut pools = PoolShares::new();
+        for name in [keys::POOL_JOURNAL, keys::POOL_MEMORY] {
+            let mut sum = 0;
+            for (entry, percent) in self.given(name) {
+                sum += u32::from(percent);
+                ensure!(
+                    sum <= 100,
+                    "{}: {}: with this the pools have {sum} percent together, and there are 100",
+                    entry.origin,
+                    entry.name()
+                );
+            }
+        }
+        for entry in &self.0 {
+            let Some(pool) = &entry.pool else { continue };
+            let share = pools.entry(pool.clone()).or_default();
+            match (entry.key.name, &entry.value) {
+                (keys::POOL_JOURNAL, Some(Value::Percent(part))) => {
+                    share.journal_percent = Some(*part);
+                }
+                (keys::POOL_MEMORY, Some(Value::Percent(part))) => {
+                    share.memory_percent = Some(*part);
+                }
+                (keys::POOL_CACHE, Some(Value::Size(bytes))) => share.cache_bytes = Some(*bytes),
+                (name, other) => unreachable!("{name} is {other:?}"),
+            }
+        }
+        Ok(pools)
+    }
+
+    /// The parts that pools are given of one thing, in the order of the file.
+    fn given(&self, name: &'static str) -> Vec<(&super::Entry, u8)> {
+        let mut given: Vec<_> = self
+            .0
+            .iter()
+            .filter(|entry| entry.pool.is_some() && entry.key.name == name)
+            .filter_map(|entry| match entry.value {
+                Some(Value::Percent(part)) => Some((entry, part)),
+                _ => None,
+            })
+            .collect();
+        given.sort_by_key(|(entry, _)| match entry.origin {
+            Origin::File { line, .. } => line,
+            _ => 0,
+        });
+        given
+    }
+
     /// The three files of NBD's TLS, or none of them.
     fn nbd_tls(&self) -> anyhow::Result<Option<TlsFiles>> {
         let names = [

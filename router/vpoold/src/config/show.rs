@@ -35,13 +35,7 @@ fn table(effective: &Effective) -> String {
     let rows: Vec<[String; 3]> = effective
         .0
         .iter()
-        .map(|entry| {
-            [
-                entry.key.name.to_owned(),
-                value(entry),
-                entry.origin.to_string(),
-            ]
-        })
+        .map(|entry| [entry.name(), value(entry), entry.origin.to_string()])
         .collect();
     let head = ["KEY", "VALUE", "FROM"].map(str::to_owned);
     let width = |column: usize| {
@@ -74,7 +68,7 @@ fn one(entry: &Entry) -> serde_json::Value {
         Origin::Flag(flag) => json!({ "kind": "flag", "flag": format!("--{flag}") }),
     };
     json!({
-        "key": entry.key.name,
+        "key": entry.name(),
         "value": entry.value.as_ref().map(super::value::Value::json),
         "origin": origin,
         "live": entry.key.live,

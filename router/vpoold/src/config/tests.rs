@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use super::keys::KEYS;
+use super::keys::{KEYS, POOL_KEYS};
 use super::{Effective, Settings, SettingsFile, Sources, keys, sample, show};
 
 /// The file in the repository.
@@ -134,6 +134,26 @@ fn bad_files_are_refused_with_their_line() {
             "in [nbd.tls] are known certificate, key, client_ca",
         ),
         ("[nbd]\ntcp = \"10809\"", 2, "write ADDRESS:PORT, or off"),
+        ("pool = 1", 1, "write [pool.NAME]"),
+        ("[pool]\ncloud = 1", 2, "write [pool.cloud]"),
+        ("[pool.\"a/b\"]\njournal_percent = 1", 1, "pool.a/b: "),
+        (
+            "[pool.cloud]\njournal = 1",
+            2,
+            "in [pool.cloud] are known journal_percent, memory_percent, cache_size",
+        ),
+        ("[pool.cloud]\njournal_percent = 0", 2, "from 1 to 100"),
+        ("[pool.cloud]\nmemory_percent = 101", 2, "from 1 to 100"),
+        (
+            "[pool.cloud]\nmemory_percent = \"30\"",
+            2,
+            "write a whole number from 1 to 100, and no string",
+        ),
+        (
+            "[pool.cloud]\ncache_size = \"big\"",
+            2,
+            "\"big\" is no size",
+        ),
         ("memory = \"1G\"\nmemory = \"2G\"", 2, "duplicate key"),
         ("memory = \"1G\"\n= 2", 2, ""),
         ("memory = \"1G", 1, ""),
@@ -218,7 +238,7 @@ fn the_sample_says_the_defaults() {
     let nothing = Given::file("").read();
     let sample = sample_there();
     let as_it_is = Given::file(&sample).read();
-    assert_eq!(as_it_is.changes(&nothing), Vec::<&keys::Key>::new());
+    assert!(as_it_is.changes(&nothing).is_empty());
     // With every key uncommented only those differ that have no default of their own.
     let all: String = sample
         .lines()
@@ -228,14 +248,14 @@ fn the_sample_says_the_defaults() {
         })
         .collect();
     let set = Given::file(&all).read();
-    for key in set.changes(&nothing) {
-        assert_eq!(key.default_value(), None, "{}", key.name);
+    for (name, key) in set.changes(&nothing) {
+        assert_eq!(key.default_value(), None, "{name}");
     }
     let from_file = set
         .0
         .iter()
         .filter(|entry| entry.origin != super::Origin::Default);
-    assert_eq!(from_file.count(), KEYS.len(), "{all}");
+    assert_eq!(from_file.count(), KEYS.len() + POOL_KEYS.len(), "{all}");
 }
 
 #[test]
@@ -271,9 +291,52 @@ fn settings_are_shown_with_their_origin() {
 }
 
 #[test]
+fn pools_have_shares_by_name() {
+    let given = Given::file(
+        "[pool.b]\njournal_percent = 60\n[pool.\"a 1\"]\njournal_percent = 40\ncache_size = 0\n",
+    );
+    let effective = given.read();
+    let settings = Settings::new(&effective, false).expect("they go together");
+    let [a, b] = ["a 1", "b"].map(|pool| settings.pools[pool]);
+    assert_eq!((a.journal_percent, a.memory_percent), (Some(40), None));
+    assert_eq!((a.cache_bytes, b.cache_bytes), (Some(0), None));
+    assert_eq!(b.journal_percent, Some(60));
+    let table = show::text(show::Format::Text, &given.sources, &effective);
+    assert!(table.contains("pool.b.journal_percent "), "{table}");
+    assert!(table.contains("vpoold.toml:2\n"), "{table}");
+
+    let after = Given::file("[pool.b]\njournal_percent = 61\n").read();
+    let changed: Vec<_> = effective.changes(&after).into_keys().collect();
+    let all = [
+        "pool.a 1.cache_size",
+        "pool.a 1.journal_percent",
+        "pool.b.journal_percent",
+    ];
+    assert_eq!(changed, all);
+    let mut running = effective.clone();
+    running.take(&after, |key| key.live);
+    let later: Vec<_> = running.changes(&after).into_keys().collect();
+    assert_eq!(later, ["pool.a 1.cache_size"], "it waits for a restart");
+}
+
+#[test]
+fn more_than_there_is_cannot_be_given() {
+    for key in ["journal_percent", "memory_percent"] {
+        let text = format!("[pool.b]\n{key} = 60\n[pool.a]\n\n{key} = 41\n");
+        let given = Given::file(&text);
+        let error = Settings::new(&given.read(), false).expect_err("101 percent");
+        let error = format!("{error:#}");
+        assert!(
+            error.contains("vpoold.toml:5: ") && error.contains("101 percent"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn changes_are_found_by_value() {
     let before = Given::file("memory = \"1G\"").read();
     let after = Given::file("\n\nmemory = 1073741824\nlog = \"debug\"").read();
-    let changed: Vec<_> = before.changes(&after).iter().map(|key| key.name).collect();
+    let changed: Vec<_> = before.changes(&after).into_keys().collect();
     assert_eq!(changed, [keys::LOG]);
 }

@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     Filter,
     /// Yes or no.
     Switch,
+    /// A part of something: 1 to 100.
+    Percent,
 }
 
 /// A value.
@@ -41,6 +43,8 @@ pub(crate) enum Value {
     Filter(String),
     /// Yes or no.
     Switch(bool),
+    /// A part of something: 1 to 100.
+    Percent(u8),
 }
 
 impl Kind {
@@ -52,6 +56,7 @@ impl Kind {
             Kind::Tcp => "ADDRESS:PORT|off",
             Kind::Filter => "FILTER",
             Kind::Switch => "true|false",
+            Kind::Percent => "PERCENT",
         }
     }
 
@@ -78,6 +83,10 @@ impl Kind {
             Kind::Switch => match text.parse() {
                 Ok(switch) => Ok(Value::Switch(switch)),
                 Err(_) => Err("write true or false".to_owned()),
+            },
+            Kind::Percent => match text.parse() {
+                Ok(percent @ 1..=100) => Ok(Value::Percent(percent)),
+                _ => Err("write a whole number from 1 to 100".to_owned()),
             },
         }
     }
@@ -109,6 +118,7 @@ impl Value {
             Value::Tcp(address) => quoted(&tcp_text(*address)),
             Value::Filter(filter) => quoted(filter),
             Value::Switch(switch) => switch.to_string(),
+            Value::Percent(percent) => percent.to_string(),
         }
     }
 
@@ -120,6 +130,7 @@ impl Value {
             Value::Tcp(address) => json!(tcp_text(*address)),
             Value::Filter(filter) => json!(filter),
             Value::Switch(switch) => json!(switch),
+            Value::Percent(percent) => json!(percent),
         }
     }
 }

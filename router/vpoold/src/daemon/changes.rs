@@ -7,7 +7,6 @@ use vpool_api as api;
 use vpool_api::{Code, DryRun, Problem, names, size};
 use vpool_engine::router::DiskChange;
 
-use super::show::no_pool;
 use super::{Daemon, invalid, of_engine};
 
 impl Daemon {
@@ -64,17 +63,6 @@ impl Daemon {
         let set = self.router.set_disk(&disk.to_string(), &change).await;
         set.map_err(|error| of_engine(&error))?;
         self.disk(disk)
-    }
-
-    /// Forgets a pool without disks; its objects stay.
-    pub(crate) async fn delete_pool(&self, pool: &str) -> Result<(), Problem> {
-        self.check_pool_open(pool)?;
-        let entry = self.router.pool_entry(Some(pool));
-        let id = entry.map_err(|error| of_engine(&error))?.id;
-        let deleted = self.router.delete_pool(pool).await;
-        deleted.map_err(|error| of_engine(&error))?;
-        self.stores.lock().remove(&id);
-        Ok(())
     }
 
     /// What resizing a disk would do.
@@ -158,20 +146,6 @@ impl Daemon {
                 .extend(DryRun::one("set", &object, detail).changes);
         }
         Ok(plan)
-    }
-
-    /// What deleting a pool would do.
-    pub(crate) fn plan_delete_pool(&self, name: &str) -> Result<DryRun, Problem> {
-        self.check_pool_open(name)?;
-        let pools = self.router.pools();
-        let pool = pools.iter().find(|pool| pool.entry.name == name);
-        let pool = pool.ok_or_else(|| no_pool(name))?;
-        if pool.disks > 0 {
-            let detail = format!("pool {name} has {} disk(s)", pool.disks);
-            return Err(Problem::new(Code::Conflict, detail).with_hint("delete them first"));
-        }
-        let plan = DryRun::one("delete", format!("pool {name}"), "it is forgotten here");
-        Ok(plan.with_note("its objects stay: `vpool pool adopt` brings it back"))
     }
 }
 

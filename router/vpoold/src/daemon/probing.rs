@@ -12,7 +12,7 @@ impl Daemon {
     /// Tries a store out; an error says what it lacks.
     pub(super) async fn probe_store(&self, store: &Store) -> Result<ProbeReport, Problem> {
         let options = ProbeOptions::new(self.host.entropy.id());
-        let report = probe(store.bare(), &options)
+        let report = probe(&store.bare(), &options)
             .await
             .map_err(|error| of_store(&error))?;
         tracing::info!("the store was tried out:\n{report}");

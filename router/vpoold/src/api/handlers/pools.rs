@@ -2,11 +2,15 @@
 
 use axum::extract::State as Known;
 use serde_json::Value;
-use vpool_api::{AdoptPool, Adopted, CreatePool, EventKind, List, Pool, ProbeReport, Task};
+use vpool_api::{
+    AdoptPool, Adopted, Code, CreatePool, EventKind, List, Pool, ProbeReport, Problem, SetPool,
+    Task,
+};
 
 use super::super::query::{Dry, NoQuery, Query};
 use super::super::request::{Answer, Changed, Failed, Json, Named, to_the_end};
 use super::{Api, page};
+use crate::daemon::Going;
 use crate::location::from_api;
 
 /// All pools
@@ -52,20 +56,64 @@ pub(in crate::api) async fn create(
     Ok(Changed::Done(pool.await?))
 }
 
-/// Forget a pool without disks; its objects stay
+/// Reach a pool in another way: with other credentials, say
+///
+/// Its disks go on meanwhile. The new way is tried out first, and must lead to the pool's own objects;
+/// bucket, container and prefix stay what they are.
+#[utoipa::path(patch, path = "/pools/{pool}", tag = "pools", request_body = SetPool,
+    responses((status = 200, body = Pool)))]
+pub(in crate::api) async fn set(
+    Known(api): Api,
+    pool: Named,
+    Dry(dry): Dry,
+    Json(request): Json<SetPool>,
+) -> Result<Changed<Pool>, Failed> {
+    let (daemon, events) = (api.daemon.clone(), api.events.clone());
+    if dry {
+        let plan = daemon.plan_set_pool(&pool.0, &request).await?;
+        return Ok(Changed::Planned(plan));
+    }
+    let set = to_the_end(&api, async move {
+        let set = daemon.set_pool(&pool.0, &request).await?;
+        events.send(EventKind::PoolChanged, &set.name);
+        Ok(set)
+    });
+    Ok(Changed::Done(set.await?))
+}
+
+/// Forget a pool without disks, or with them; its objects stay
+///
+/// `forget=true` is for a pool whose store is gone: its disks are forgotten with it, unless somebody uses
+/// one, or the journal may hold writes that are not in the store and `accept_loss=true` is not said.
 #[utoipa::path(delete, path = "/pools/{pool}", tag = "pools",
+    params(
+        ("forget" = Option<bool>, Query, description = "With its disks"),
+        ("accept_loss" = Option<bool>, Query,
+            description = "And with what only the journal holds of them")),
     responses((status = 204, description = "It is forgotten")))]
 pub(in crate::api) async fn delete(
     Known(api): Api,
     pool: Named,
-    Dry(dry): Dry,
+    mut query: Query,
 ) -> Result<Changed<Pool>, Failed> {
+    let dry = query.flag("dry_run")?;
+    let (forget, accept_loss) = (query.flag("forget")?, query.flag("accept_loss")?);
+    query.end()?;
+    let going = match (forget, accept_loss) {
+        (true, accept_loss) => Going::WithDisks { accept_loss },
+        (false, false) => Going::Empty,
+        (false, true) => {
+            let detail = "accept_loss=true is only for forget=true";
+            return Err(Problem::new(Code::Invalid, detail).into());
+        }
+    };
     let (daemon, events) = (api.daemon.clone(), api.events.clone());
     if dry {
-        return Ok(Changed::Planned(daemon.plan_delete_pool(&pool.0)?));
+        let plan = daemon.plan_delete_pool(&pool.0, going).await?;
+        return Ok(Changed::Planned(plan));
     }
     to_the_end(&api, async move {
-        daemon.delete_pool(&pool.0).await?;
+        daemon.delete_pool(&pool.0, going).await?;
         events.send(EventKind::PoolDeleted, &pool.0);
         Ok(())
     })

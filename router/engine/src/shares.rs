@@ -1,0 +1,86 @@
+//! What each pool of a host is guaranteed of what they share, whatever the others do (P8).
+//!
+//! Owns: dividing. Does not own: lending the rest (`journal::shares`, `dirty`).
+
+use std::collections::BTreeMap;
+
+/// What a pool is given by name; what is not given it has an equal part of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PoolShare {
+    /// Percent of the journals' space, 1 to 100.
+    pub journal_percent: Option<u8>,
+    /// Percent of the memory for what is not in the map yet, for chunks, and for the index of the
+    /// SSD cache, 1 to 100.
+    pub memory_percent: Option<u8>,
+    /// Bytes of SSD for its cache. Counts when the pool is opened.
+    pub cache_bytes: Option<u64>,
+}
+
+/// The shares of pools, by name.
+pub type PoolShares = BTreeMap<String, PoolShare>;
+
+/// What is guaranteed of `whole`, in the order of `percents`: so many percent, or an equal part of
+/// half of what is left. The rest is lent to whom asks first. Together never more than `whole`, where
+/// the percents are not over 100.
+pub(crate) fn guaranteed(whole: u64, percents: &[Option<u8>]) -> Vec<u64> {
+    let of =
+        |percent: u8| whole / 100 * u64::from(percent) + whole % 100 * u64::from(percent) / 100;
+    let given: u64 = percents.iter().flatten().map(|percent| of(*percent)).sum();
+    let others = percents.iter().filter(|percent| percent.is_none()).count();
+    let equal = whole.saturating_sub(given) / 2 / others.max(1) as u64;
+    percents
+        .iter()
+        .map(|percent| percent.map_or(equal, of))
+        .collect()
+}
+
+/// What is each pool's own of `whole`, where nothing is lent: its percent, or an equal part of what
+/// is left.
+pub(crate) fn own(whole: u64, name: &str, pools: &[&str], shares: &PoolShares) -> u64 {
+    let percent = |name: &str| shares.get(name).and_then(|share| share.memory_percent);
+    let given: u64 = pools
+        .iter()
+        .filter_map(|pool| percent(pool))
+        .map(u64::from)
+        .sum();
+    let others = pools.iter().filter(|pool| percent(pool).is_none()).count();
+    match percent(name) {
+        Some(percent) => whole / 100 * u64::from(percent),
+        None => whole / 100 * 100_u64.saturating_sub(given) / others.max(1) as u64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PoolShare, PoolShares, guaranteed, own};
+
+    #[test]
+    fn what_is_guaranteed() {
+        for (whole, percents, expect) in [
+            (1000, &[None, None][..], &[250, 250][..]),
+            (1000, &[Some(60), None], &[600, 200]),
+            (1000, &[Some(60), Some(40)], &[600, 400]),
+            (1000, &[Some(100), None, None], &[1000, 0, 0]),
+            (7, &[Some(50), None], &[3, 2]),
+            (0, &[Some(50), None], &[0, 0]),
+        ] {
+            assert_eq!(guaranteed(whole, percents), expect, "{whole} {percents:?}");
+        }
+        let most = guaranteed(u64::MAX, &[Some(99), Some(1), None]);
+        assert!(most.iter().map(|part| u128::from(*part)).sum::<u128>() <= u128::from(u64::MAX));
+    }
+
+    #[test]
+    fn what_is_a_pools_own() {
+        let share = |percent| PoolShare {
+            memory_percent: Some(percent),
+            ..PoolShare::default()
+        };
+        let pools = ["a", "b", "c"];
+        let shares = PoolShares::from([("a".into(), share(60)), ("gone".into(), share(40))]);
+        let of = |name| own(1000, name, &pools, &shares);
+        assert_eq!([of("a"), of("b"), of("c")], [600, 200, 200]);
+        let none = PoolShares::new();
+        assert_eq!(own(900, "a", &pools, &none), 300);
+    }
+}
