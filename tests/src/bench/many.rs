@@ -8,7 +8,8 @@ use anyhow::{Context, ensure};
 
 use super::figures::Figures;
 use super::fio::{self, Extent, Job};
-use super::rig::{Place, Rig, Servers, flags, mib};
+use super::rig::{Place, Rig, flags, mib};
+use super::servers::Servers;
 use super::{Options, columns, rows};
 use crate::nbd::Door;
 
