@@ -47,12 +47,15 @@ pub(super) fn starts(options: &Options, figures: &mut Figures) -> anyhow::Result
             samples[at].push(start_ms(command)?);
         }
     }
-    let median = |samples: Vec<f64>| Ok(Spread::of(samples).context("samples")?.median);
-    let [qemu, version, list] = samples.map(median);
-    let version: anyhow::Result<f64> = version;
-    figures.add(rows::START, MS, columns::QEMU_IMG, qemu?);
-    figures.add(rows::START, MS, columns::VPOOL, version?);
-    figures.add(rows::START_LIST, MS, columns::VPOOL, list?);
+    let cells = [
+        (rows::START, columns::QEMU_IMG),
+        (rows::START, columns::VPOOL),
+        (rows::START_LIST, columns::VPOOL),
+    ];
+    for ((row, column), samples) in cells.into_iter().zip(samples) {
+        let spread = Spread::of(samples).context("there are samples")?;
+        figures.add(row, MS, column, spread.median);
+    }
     rig.finish(figures)
 }
 

@@ -30,11 +30,15 @@ const IMPORTS: [(&str, &str, &[&str], bool); 4] = [
     (rows::IMPORT_COMPARED, "vmdk", &["--compare"], false),
 ];
 
+/// Those that the quick form runs.
+const QUICK: [&str; 2] = [rows::IMPORT_QCOW2, rows::IMPORT_VMDK];
+
 /// One round.
 pub(super) fn round(options: &Options, round: u32, figures: &mut Figures) -> anyhow::Result<()> {
     let wanted: Vec<_> = IMPORTS
         .iter()
         .filter(|(row, ..)| options.wants(row))
+        .filter(|(row, ..)| !options.quick || QUICK.contains(row))
         .collect();
     if wanted.is_empty() {
         return Ok(());

@@ -20,7 +20,7 @@ const MANY: usize = 64;
 const TRICKLES: usize = 100;
 
 /// Counts are taken so often, after as long a time that is not counted.
-const WINDOWS: u32 = 5;
+const WINDOWS: u32 = 3;
 
 /// Idle disks that are there before memory is looked at.
 const IDLE_BEFORE: usize = 24;
