@@ -5,7 +5,8 @@
 //!                        each row: every peer, one after the other, then at rest again
 //!          ─▶ journal    vPool with a full journal, and cold, beside its stores' own rates
 //!          ─▶ many, pools, wide    what else is promised
-//! once      ─▶ trickle, map of 100 GiB
+//!          ─▶ command, images       what a person waits for
+//! once      ─▶ trickle, lists of 10,000 disks, map of 100 GiB
 //! figures   ─▶ medians, minima, maxima ─▶ table, JSON, one line for each target
 //! ```
 //!
@@ -18,8 +19,10 @@
 
 mod burst;
 mod columns;
+mod command;
 mod figures;
 mod fio;
+mod images;
 mod journal;
 mod many;
 mod peers;
@@ -27,6 +30,7 @@ mod pools;
 mod relay;
 mod rig;
 mod rows;
+mod servers;
 mod store;
 mod targets;
 mod wide;
@@ -40,7 +44,7 @@ use serde_json::Value;
 
 use crate::daemon::target_dir;
 use figures::Figures;
-use rig::Servers;
+use servers::Servers;
 
 /// Is told what happens.
 type Say<'a> = &'a mut dyn FnMut(&str);
@@ -60,8 +64,12 @@ pub struct Options {
     pub disk_mib: u64,
     /// The pool's share of the journal in the steady rows.
     pub journal_mib: u64,
-    /// The image that is imported.
+    /// The image of which there are copies.
     pub image_mib: u64,
+    /// What the image holds that is converted.
+    pub converted_mib: u64,
+    /// Disks that are listed.
+    pub listed_disks: usize,
     /// Disks that are attached and idle.
     pub idle_disks: usize,
     /// How long it is seen what these ask.
@@ -88,11 +96,13 @@ impl Options {
         Ok(Options {
             quick,
             rounds: 5,
-            row_time: ms(400, 1000),
-            steady_time_max: ms(2500, 4000),
+            row_time: ms(250, 700),
+            steady_time_max: ms(1500, 3000),
             disk_mib: if quick { 256 } else { 512 },
-            journal_mib: if quick { 256 } else { 1024 },
+            journal_mib: if quick { 192 } else { 1024 },
             image_mib: if quick { 32 } else { 64 },
+            converted_mib: if quick { 64 } else { 256 },
+            listed_disks: if quick { 1000 } else { 10_000 },
             idle_disks: if quick { 64 } else { 128 },
             idle_time: ms(1000, 5000),
             wide_mib: if quick { 16 } else { 1024 },
@@ -134,6 +144,9 @@ pub fn run(options: &Options, say: Say<'_>) -> anyhow::Result<Report> {
     }
     say(&format!("once, after {} s", begun.elapsed().as_secs()));
     many::trickle(options, servers.as_ref(), &mut figures).context("disks that write little")?;
+    say(&format!("lists, after {} s", begun.elapsed().as_secs()));
+    command::lists(options, &mut figures).context("lists")?;
+    say(&format!("the map, after {} s", begun.elapsed().as_secs()));
     wide::in_use(options, &mut figures).context("the map of a disk in use")?;
     figures.seconds = begun.elapsed().as_secs();
     let targets = targets::all();
@@ -168,6 +181,9 @@ fn one_round(
     lap("pools");
     wide::scattered(options, figures).context("a disk of 64 TiB")?;
     lap("wide");
+    command::starts(options, figures).context("starts of commands")?;
+    images::round(options, round, figures).context("images")?;
+    lap("images");
     say(&format!("  seconds of the round so far:{spent}"));
     Ok(())
 }
@@ -186,13 +202,20 @@ fn servers(
     if !options.rbd {
         figures.absent(columns::RBD, "only with PEERS=rbd");
     }
+    let swift = [columns::VPOOL_SWIFT, columns::STORE_SWIFT];
     let mut far = vec![columns::VPOOL_RGW, columns::STORE_RGW];
+    far.extend(swift);
     if options.quick {
         let why = "only in the full form";
         figures.absent(columns::VPOOL_SLOW, why);
         figures.absent(columns::QEMU_WRITEBACK, why);
-        let others = "the other write rows, steady";
-        figures.absent(others, why);
+        for others in [
+            "the other write rows, steady",
+            rows::IMPORT_PLAIN,
+            rows::IMPORT_COMPARED,
+        ] {
+            figures.absent(others, why);
+        }
         if !options.rbd {
             for column in far {
                 figures.absent(column, "only in the full form, or with PEERS=rbd");
@@ -204,7 +227,13 @@ fn servers(
         figures.absent(others, "left out for time");
     }
     match Servers::start() {
-        Ok(servers) => Ok(Some(servers)),
+        Ok(servers) => {
+            for column in swift.into_iter().filter(|_| !servers.has_swift()) {
+                let why = "Swift is not installed (tests/stores/install-swift.sh)";
+                figures.absent(column, why);
+            }
+            Ok(Some(servers))
+        }
         Err(error) => {
             say(&format!("without Ceph: {error:#}"));
             far.extend([columns::VPOOL_SLOW, columns::RBD]);

@@ -186,11 +186,16 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 
 /// The same with any bytes.
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+    match write_bytes(bytes) {
         // As with `| head`: who reads has enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Failure::closed()),
         Err(error) => Err(Failure::failed(format!("cannot print: {error}"))),
         Ok(()) => Ok(()),
     }
+}
+
+/// The same for what is worth nothing unless all of it arrives.
+pub(crate) fn write_bytes(bytes: &[u8]) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(bytes).and_then(|()| stdout.flush())
 }

@@ -158,6 +158,9 @@ pub const NODE_FLIGHTS_MAX: usize = 4;
 /// What is fetched ahead is fetched so many bytes at a time.
 pub const FETCH_WINDOW_BYTES: u64 = 4 << 20;
 
+/// Extents are looked for in so much of a disk first, then in twice as much each time.
+pub const EXTENTS_WINDOW_BYTES_MIN: u64 = 1 << 20;
+
 /// A client's wish to have a range fetched ahead is heard so far.
 pub const PREFETCH_BYTES_MAX: u64 = 64 << 20;
 

@@ -253,8 +253,7 @@ impl Daemon {
             .create_disk(pool, &request.name, request.size_bytes, request.encrypt)
             .await
             .map_err(|error| of_engine(&error))?;
-        let disks = self.router.disks(None).map_err(|error| of_engine(&error))?;
-        let disk = disks.into_iter().find(|disk| disk.entry.id == entry.id);
+        let disk = self.router.disk_of(&entry);
         disk.map(show::disk).ok_or_else(|| {
             Problem::new(
                 Code::NotFound,

@@ -8,8 +8,9 @@ use anyhow::Context;
 use super::figures::Figures;
 use super::fio::{self, Extent, Job};
 use super::peers::{Kind, Peer};
-use super::rig::{Place, Rig, Servers, mib};
+use super::rig::{Place, Rig, mib};
 use super::rows::{self, ROWS, Row};
+use super::servers::Servers;
 use super::{Options, Say, columns, store, targets};
 
 /// Who is measured beside whom: those on the SSD, and those on the cluster.

@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use super::figures::Figures;
 use super::fio::{self, Extent, Job};
-use super::rig::{Place, Rig, Servers, flags, mib};
+use super::rig::{Place, Rig, flags, mib};
 use super::rows::{self, ROWS};
+use super::servers::Servers;
 use super::{Options, store};
 use crate::daemon::Flags;
 
@@ -26,6 +27,9 @@ pub(super) fn round(
     }
     if servers.is_some() && !options.quick {
         places.push(Place::Slow);
+    }
+    if servers.is_some_and(Servers::has_swift) {
+        places.push(Place::Swift);
     }
     let mut any = false;
     for place in places {
@@ -47,7 +51,11 @@ fn steady(
     figures: &mut Figures,
 ) -> anyhow::Result<bool> {
     let few = options.quick || place == Place::Slow;
-    let of_place = |name| !few || rows::STEADY_QUICK.contains(&name);
+    let of_place = |name| match place {
+        // For time: how its journal is emptied, and cold reads.
+        Place::Swift => false,
+        _ => !few || rows::STEADY_QUICK.contains(&name),
+    };
     let wanted: Vec<_> = ROWS
         .iter()
         .filter(|row| row.writes() && of_place(row.name) && options.wants(&row.steady()))

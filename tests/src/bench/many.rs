@@ -8,7 +8,8 @@ use anyhow::{Context, ensure};
 
 use super::figures::Figures;
 use super::fio::{self, Extent, Job};
-use super::rig::{Place, Rig, Servers, flags, mib};
+use super::rig::{Place, Rig, flags, mib};
+use super::servers::Servers;
 use super::{Options, columns, rows};
 use crate::nbd::Door;
 
@@ -19,7 +20,7 @@ const MANY: usize = 64;
 const TRICKLES: usize = 100;
 
 /// Counts are taken so often, after as long a time that is not counted.
-const WINDOWS: u32 = 5;
+const WINDOWS: u32 = 3;
 
 /// Idle disks that are there before memory is looked at.
 const IDLE_BEFORE: usize = 24;

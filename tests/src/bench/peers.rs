@@ -16,7 +16,8 @@ use tempfile::TempDir;
 use super::columns::{NBDKIT, QEMU_NONE, QEMU_WRITEBACK, RBD};
 use super::figures::Figures;
 use super::fio::Disk;
-use super::rig::{Place, Rig, Servers, flags};
+use super::rig::{Place, Rig, flags};
+use super::servers::Servers;
 use super::{Options, store};
 use crate::nbd::Door;
 

@@ -16,8 +16,9 @@ use super::figures::Figures;
 use super::fio::{self, Extent, Job};
 use super::many::settled;
 use super::relay::Relay;
-use super::rig::{DEFAULT_POOL, Place, Rig, Servers, flags, mib};
+use super::rig::{DEFAULT_POOL, Place, Rig, flags, mib};
 use super::rows::{self, ROWS};
+use super::servers::Servers;
 use super::{Options, columns, store};
 use crate::daemon::Flags;
 

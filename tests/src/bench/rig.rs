@@ -3,27 +3,18 @@
 //! Owns: starting it, its disks, its counters, cleaning up behind it. Does not own: what is
 //! measured on it, the daemon's process (`daemon`).
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::path::Path;
 
 use anyhow::{Context, ensure};
 use serde::de::DeserializeOwned;
 use vpool_api::{DiskLog, Pool, StoreCounts};
-use vpool_test_stores::{CephRgw, ceph};
 
 use super::figures::Figures;
 use super::fio::Disk;
-use super::relay::Relay;
+use super::servers::Servers;
 use super::{Options, columns, rows, store};
 use crate::daemon::{Daemon, Flags, Usage, World};
 use crate::nbd::{Client, Door};
-
-/// What is added to each request of the slow store.
-const SLOW: Duration = Duration::from_millis(100);
-
-/// The OSD's: two pools at a time write to it, and buckets go when their pool does.
-const SPACE_GIB: u32 = 16;
 
 /// `--memory` in all rows.
 const MEMORY_MIB: u16 = 1024;
@@ -31,61 +22,8 @@ const MEMORY_MIB: u16 = 1024;
 /// The pool that every daemon has.
 pub(super) const DEFAULT_POOL: &str = "default";
 
-/// The pool on the gateway.
-const RGW_POOL: &str = "rgw";
-
-/// A Ceph cluster, and the slow way to it.
-#[derive(Debug)]
-pub(super) struct Servers {
-    ceph: CephRgw,
-    slow: Relay,
-}
-
-impl Servers {
-    /// Starts them.
-    pub(super) fn start() -> anyhow::Result<Servers> {
-        let ceph = CephRgw::start_with(ceph::Kind::Bluestore, SPACE_GIB)?;
-        let slow = Relay::start(ceph.port(), SLOW)?;
-        Ok(Servers { ceph, slow })
-    }
-
-    /// The cluster.
-    pub(super) fn ceph(&self) -> &CephRgw {
-        &self.ceph
-    }
-
-    /// Its configuration.
-    pub(super) fn conf(&self) -> anyhow::Result<PathBuf> {
-        let file = self.ceph.credentials_file();
-        let dir = file
-            .parent()
-            .context("it lies in the cluster's directory")?;
-        Ok(dir.join("ceph.conf"))
-    }
-
-    /// A new bucket's name.
-    pub(super) fn bucket(&self) -> anyhow::Result<String> {
-        use std::sync::atomic::{AtomicU32, Ordering};
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("bench-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        self.ceph.create_bucket(&name)?;
-        Ok(name)
-    }
-
-    /// Deletes a bucket with all that is in it: the disk is not large.
-    pub(super) fn remove(&self, bucket: &str) -> anyhow::Result<()> {
-        let output = Command::new("radosgw-admin")
-            .arg("-c")
-            .arg(self.conf()?)
-            .args(["-n", "client.gateway", "bucket", "rm", "--purge-objects"])
-            .args(["--bypass-gc", "--bucket", bucket])
-            .output()
-            .context("start radosgw-admin")?;
-        let errors = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "remove bucket {bucket}: {errors}");
-        Ok(())
-    }
-}
+/// The pool on a store of the servers.
+const FAR_POOL: &str = "far";
 
 /// Which store the pool is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +34,8 @@ pub(super) enum Place {
     Rgw,
     /// The gateway, later.
     Slow,
+    /// OpenStack Swift.
+    Swift,
 }
 
 impl Place {
@@ -105,6 +45,7 @@ impl Place {
             Place::Fs => columns::VPOOL,
             Place::Rgw => columns::VPOOL_RGW,
             Place::Slow => columns::VPOOL_SLOW,
+            Place::Swift => columns::VPOOL_SWIFT,
         }
     }
 }
@@ -154,12 +95,17 @@ impl<'a> Rig<'a> {
         };
         if place != Place::Fs {
             let servers = servers.context("the servers are started for this place")?;
-            let bucket = servers.bucket()?;
-            let endpoint = match place {
-                Place::Slow => servers.slow.endpoint(),
-                _ => servers.ceph.endpoint.clone(),
+            let bucket = match place {
+                Place::Swift => servers.container()?,
+                _ => servers.bucket()?,
             };
-            rig.add_s3_pool(RGW_POOL, servers, &endpoint, &bucket)?;
+            match place {
+                Place::Swift => rig.add_swift_pool(FAR_POOL, servers, &bucket)?,
+                Place::Slow => {
+                    rig.add_s3_pool(FAR_POOL, servers, &servers.slow_endpoint(), &bucket)?;
+                }
+                _ => rig.add_s3_pool(FAR_POOL, servers, &servers.ceph().endpoint, &bucket)?,
+            }
             rig.bucket = Some((servers, bucket));
         }
         Ok(rig)
@@ -174,24 +120,26 @@ impl<'a> Rig<'a> {
         bucket: &str,
     ) -> anyhow::Result<()> {
         let url = format!("{endpoint}/{bucket}");
-        let credentials = servers.ceph.credentials_file();
+        let credentials = servers.ceph().credentials_file();
         let credentials = credentials.to_str().context("a path in UTF-8")?;
-        self.vpool(&[
-            "pool",
-            "create",
-            name,
-            "--s3",
-            &url,
-            "--credentials-file",
-            credentials,
-        ])
+        let place = ["--s3", &url, "--credentials-file", credentials];
+        self.vpool(&[&["pool", "create", name], &place[..]].concat())
+    }
+
+    /// Makes a pool in a container.
+    fn add_swift_pool(&self, name: &str, servers: &Servers, container: &str) -> anyhow::Result<()> {
+        let (url, credentials) = servers.swift_location(container)?;
+        let credentials = credentials.to_str().context("a path in UTF-8")?;
+        let place = ["--swift", &url, "--auth", "v1"];
+        let keys = ["--credentials-file", credentials];
+        self.vpool(&[&["pool", "create", name], &place[..], &keys[..]].concat())
     }
 
     /// The pool that is measured.
     pub(super) fn pool_name(&self) -> &'static str {
         match self.place {
             Place::Fs => DEFAULT_POOL,
-            _ => RGW_POOL,
+            _ => FAR_POOL,
         }
     }
 
@@ -210,6 +158,11 @@ impl<'a> Rig<'a> {
     /// Runs `vpool`.
     pub(super) fn vpool(&self, arguments: &[&str]) -> anyhow::Result<()> {
         self.world.vpool(arguments).map(|_output| ())
+    }
+
+    /// Where it runs.
+    pub(super) fn world(&self) -> &World {
+        &self.world
     }
 
     fn show<T: DeserializeOwned>(&self, noun: &str, name: &str) -> anyhow::Result<T> {
@@ -302,7 +255,10 @@ impl<'a> Rig<'a> {
         // Not in order: what is not shipped yet is nobody's.
         drop(self.daemon.take());
         if let Some((servers, bucket)) = self.bucket.take() {
-            servers.remove(&bucket)?;
+            match self.place {
+                Place::Swift => servers.remove_container(&bucket)?,
+                _ => servers.remove(&bucket)?,
+            }
         }
         Ok(())
     }

@@ -57,6 +57,28 @@ pub(super) const IDLE_MEMORY: &str = "idle disk: memory";
 pub(super) const TRICKLE_PUTS: &str = "100 disks, 4 KiB/s each: PUTs";
 /// How large these are.
 pub(super) const TRICKLE_FILL: &str = "100 disks: mean object";
+/// A program of one's own that says its version: what each command costs at least.
+pub(super) const START: &str = "command: --version";
+/// A command that asks the daemon for a short list.
+pub(super) const START_LIST: &str = "vpool disk list, 1 disk";
+/// The list of 10,000 disks, over one connection.
+pub(super) const LIST_ALL: &str = "10k disks: all pages";
+/// Its first page, of the usual size.
+pub(super) const LIST_PAGE: &str = "10k disks: one page";
+/// One disk of it by a part of its name.
+pub(super) const LIST_FILTER: &str = "10k disks: filter by name";
+/// The same list by the command.
+pub(super) const LIST_COMMAND: &str = "10k disks: vpool disk list";
+/// How long each of them took to make.
+pub(super) const LIST_CREATE: &str = "10k disks: create, each";
+/// An image into a disk, checksum and sync to the store among it; against a raw file.
+pub(super) const IMPORT_QCOW2: &str = "import qcow2";
+/// See [`IMPORT_QCOW2`].
+pub(super) const IMPORT_VMDK: &str = "import vmdk";
+/// Without the checksum, as `qemu-img` does it.
+pub(super) const IMPORT_PLAIN: &str = "import qcow2, --no-checksum";
+/// With all bytes read again and compared.
+pub(super) const IMPORT_COMPARED: &str = "import vmdk, --compare";
 /// Memory of the process at its highest.
 pub(super) const RSS: &str = "RSS above the memory setting";
 

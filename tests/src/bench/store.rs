@@ -15,13 +15,14 @@ use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rustix::fs::{Advice, fadvise};
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use vpool_object::fs::{DirectoryOptions, DirectoryStore};
 use vpool_object::{Key, ObjectStore};
 use vpool_s3::{S3Config, S3Store};
 
 use super::figures::Figures;
-use super::rig::Servers;
+use super::servers::Servers;
 use super::{Options, columns, rows};
 
 /// Objects are of the size of a segment.
@@ -43,10 +44,7 @@ pub(super) fn measure(
     servers: Option<&Servers>,
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("start threads")?;
+    let runtime = runtime()?;
     let mut add = |column, rates: Rates| {
         figures.add(rows::PUT, rows::MIB_S, column, rates.put);
         figures.add(rows::GET, rows::MIB_S, column, rates.get);
@@ -73,7 +71,24 @@ pub(super) fn measure(
         );
         servers.remove(&bucket)?;
     }
+    if let Some(servers) = servers.filter(|servers| servers.has_swift()) {
+        let container = servers.container()?;
+        let store = servers.swift_client(&container)?;
+        add(
+            columns::STORE_SWIFT,
+            runtime.block_on(rates(store, objects, || Ok(())))?,
+        );
+        servers.remove_container(&container)?;
+    }
     Ok(())
+}
+
+/// Threads for a client.
+pub(super) fn runtime() -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start threads")
 }
 
 async fn rates(

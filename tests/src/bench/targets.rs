@@ -4,7 +4,10 @@
 
 use serde_json::{Value, json};
 
-use super::columns::{NBDKIT, QEMU_NONE, RBD, STORE, STORE_RGW, VPOOL, VPOOL_RGW, VPOOL_SLOW};
+use super::columns::{
+    NBDKIT, QEMU_IMG, QEMU_NONE, RBD, STORE, STORE_RGW, STORE_SWIFT, VPOOL, VPOOL_RGW, VPOOL_SLOW,
+    VPOOL_SWIFT,
+};
 use super::figures::{Figures, short};
 use super::rows::{self, ROWS, Row};
 
@@ -179,6 +182,13 @@ pub(super) fn all() -> Vec<Target> {
             all.push(of_rate(&rows::cold(row), ours, rows::GET, store, 0.8));
         }
     }
+    for row in rows::COLD_ROWS {
+        let cold = rows::cold(row);
+        all.push(of_rate(&cold, VPOOL_SWIFT, rows::GET, STORE_SWIFT, 0.8));
+    }
+    for (ours, store) in [(VPOOL_RGW, STORE_RGW), (VPOOL_SWIFT, STORE_SWIFT)] {
+        all.push(of_rate(rows::DRAIN, ours, rows::PUT, store, 0.9));
+    }
     all.push(of_rate(rows::MANY_DISKS, VPOOL, rows::ONE_DISK, VPOOL, 0.8));
     all.extend(ROWS.iter().map(slow));
     all.push(at_most(rows::IMPORTS, "bytes/byte", 1.1 / 5.0));
@@ -203,6 +213,13 @@ pub(super) fn all() -> Vec<Target> {
     all.push(at_most(rows::IDLE_MEMORY, "KiB", 256.0));
     all.push(at_most(rows::WIDE_OPEN, "s", 1.0));
     all.push(at_most(rows::WIDE_OPEN_COLD, "s", 1.0));
+    for row in [rows::IMPORT_QCOW2, rows::IMPORT_VMDK, rows::IMPORT_PLAIN] {
+        all.push(against(row, VPOOL, QEMU_IMG, 0.5));
+    }
+    all.push(at_most(rows::LIST_ALL, "ms", 1000.0));
+    all.push(at_most(rows::LIST_COMMAND, "ms", 1000.0));
+    all.push(at_most(rows::START, "ms", 50.0));
+    all.push(at_most(rows::START_LIST, "ms", 50.0));
     all.push(Target {
         ours: Of::Max(rows::RSS.to_owned(), VPOOL),
         ..at_most(rows::RSS, "MiB, the most of all runs", 256.0)
@@ -311,6 +328,14 @@ mod tests {
             rows::IDLE_REQUESTS,
             rows::IDLE_MEMORY,
             rows::RSS,
+            rows::DRAIN,
+            rows::IMPORT_QCOW2,
+            rows::IMPORT_VMDK,
+            rows::IMPORT_PLAIN,
+            rows::LIST_ALL,
+            rows::LIST_COMMAND,
+            rows::START,
+            rows::START_LIST,
         ];
         for of in cells() {
             let (Of::Median(row, column) | Of::Max(row, column) | Of::P99(row, column)) = of;

@@ -115,6 +115,8 @@ fn main() -> anyhow::Result<()> {
         "disk_mib": options.disk_mib,
         "journal_mib_of_steady_rows": options.journal_mib,
         "image_mib": options.image_mib,
+        "converted_mib": options.converted_mib,
+        "listed_disks": options.listed_disks,
         "idle_disks": options.idle_disks,
         "wide_mib": options.wide_mib,
         "trickle_s": options.trickle_window.map(|window| window.as_secs()),

@@ -120,6 +120,7 @@ impl Mode {
 pub struct Proxy {
     address: SocketAddr,
     accepted: Arc<AtomicU64>,
+    answered: Arc<AtomicU64>,
     orders: mpsc::Sender<Order>,
     task: JoinHandle<()>,
 }
@@ -137,6 +138,7 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let accepted = Arc::new(AtomicU64::new(0));
+        let answered = Arc::new(AtomicU64::new(0));
         let (orders, inbox) = mpsc::channel(1);
         let worker = Worker {
             address,
@@ -145,12 +147,14 @@ impl Proxy {
             listener: Some(listener),
             connections: JoinSet::new(),
             accepted: accepted.clone(),
+            answered: answered.clone(),
             puts: Puts::default(),
         };
         let task = tokio::spawn(worker.run(inbox));
         Ok(Proxy {
             address,
             accepted,
+            answered,
             orders,
             task,
         })
@@ -164,6 +168,11 @@ impl Proxy {
     /// How many connections were accepted so far.
     pub fn connections_accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// How many requests [`Mode::Sometimes`] has answered in place of the store.
+    pub fn requests_answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Cuts all connections; when it returns, new ones are treated by `mode`.
@@ -195,6 +204,7 @@ struct Worker {
     listener: Option<TcpListener>,
     connections: JoinSet<()>,
     accepted: Arc<AtomicU64>,
+    answered: Arc<AtomicU64>,
     puts: Puts,
 }
 
@@ -234,9 +244,10 @@ impl Worker {
     fn serve(&mut self, stream: TcpStream) {
         let number = self.accepted.fetch_add(1, Ordering::Relaxed);
         let (mode, upstream, puts) = (self.mode.clone(), self.upstream, self.puts.clone());
+        let answered = self.answered.clone();
         self.connections.spawn(async move {
             // An error is the end of the connection: both sides see it.
-            let _ = connection::serve(stream, upstream, mode, number, &puts).await;
+            let _ = connection::serve(stream, upstream, mode, number, &puts, &answered).await;
         });
     }
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use vpool_tests::daemon::Flags;
 
-use super::{Rig, succeed, usable};
+use super::{Rig, raw_image, succeed, usable};
 
 /// A header may name any file of the host as a part of the image.
 #[test]
@@ -157,5 +157,43 @@ fn hostile_images_are_refused() -> anyhow::Result<()> {
         bytes == expect,
         "an image as raw bytes comes out as it went in"
     );
+    Ok(())
+}
+
+/// What is missing of an image QEMU would read as zeroes.
+#[test]
+fn images_that_are_cut_off_are_refused() -> anyhow::Result<()> {
+    if !usable() {
+        return Ok(());
+    }
+    let rig = Rig::new()?;
+    raw_image(&rig.path("a.raw"), 32)?;
+    let mut images = Vec::new();
+    for (name, format, option) in [
+        ("qcow2", "qcow2", "cluster_size=64k"),
+        ("vmdk", "vmdk", "subformat=monolithicSparse"),
+        ("stream.vmdk", "vmdk", "subformat=streamOptimized"),
+    ] {
+        let mut command = Command::new("qemu-img");
+        command.args(["convert", "-f", "raw", "-O", format, "-o", option]);
+        succeed(command.args([rig.path("a.raw"), rig.path(name)]))?;
+        images.push(name);
+    }
+    let _daemon = rig.world.start(&Flags::default())?;
+    for name in &images {
+        rig.world
+            .vpool(&["disk", "import", &format!("whole {name}"), &rig.text(name)])?;
+    }
+    let before = rig.disks()?;
+    for name in images {
+        let file = File::options().write(true).open(rig.path(name))?;
+        let length = file.metadata()?.len();
+        // By the half, and by the last megabyte.
+        for left in [length - (1 << 20), length / 2] {
+            file.set_len(left)?;
+            rig.check(1, &["disk", "import", "cut", &rig.text(name)], "qemu-img")?;
+            assert_eq!(rig.disks()?, before, "{name}");
+        }
+    }
     Ok(())
 }

@@ -1,8 +1,9 @@
-//! `vpool disk import` and `export`: images in and out, with the daemon killed in the middle; what
-//! hostile images get; what an interrupted import leaves.
+//! `vpool disk import` and `export`: images in and out, with the daemon killed in the middle, on a
+//! directory, on S3 and on Swift of whose requests one in ten fails; what hostile images get; what an
+//! interrupted import leaves.
 //!
 //! Owns: how images are made and looked at. Does not own: what must come of them (one file each), the images' formats
-//! (`qemu-img` makes and compares them).
+//! (`qemu-img` makes and compares them), the stores (`places`).
 //!
 //! `VPOOL_IMAGE_MIB` is how large the image is (256); a quarter of it holds data, the rest is a
 //! hole.
@@ -11,6 +12,7 @@ mod copies;
 mod hostile;
 mod interrupted;
 mod pipes;
+mod places;
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};

@@ -1,7 +1,7 @@
 //! Images through pipes, and from another disk over NBD.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::Stdio;
 
 use anyhow::Context;
@@ -71,6 +71,18 @@ fn through_pipes() -> anyhow::Result<()> {
     assert!(output.status.success() && output.stdout == expect);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains(sum.as_str().context("a sum")?), "{said}");
+    // Who reads a part of an image has none.
+    for format in ["raw", "qcow2"] {
+        let mut child = rig.start(&["disk", "export", "file", "-", "--format", format])?;
+        let mut part = [0; 100];
+        child
+            .stdout
+            .take()
+            .context("piped")?
+            .read_exact(&mut part)?;
+        let (code, _, said) = ended(child)?;
+        assert!(code == Some(1) && said.contains("has ended"), "{said}");
+    }
     let output = rig.vpool(&["disk", "export", "file", "-", "--format", "qcow2"])?;
     fs::write(rig.path("piped.qcow2"), &output.stdout)?;
     compare(&rig.path("a.raw"), "qcow2", &rig.path("piped.qcow2"))?;

@@ -6,6 +6,8 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use vpool_api::{Connection, Disk};
 
 use super::checksum::of_disk;
@@ -16,7 +18,7 @@ use crate::arguments::image::{Export, ImageFormat};
 use crate::client::{Client, random_hex};
 use crate::disks::path;
 use crate::failure::{Exit, Failure, say};
-use crate::output::{Output, print_bytes};
+use crate::output::Output;
 use crate::signals::interruptible;
 
 /// Exports and prints.
@@ -64,13 +66,26 @@ impl Draft {
         self.0.as_deref().unwrap_or(Path::new(""))
     }
 
-    /// Gives it its name, once all of it is on the disk.
-    fn keep(mut self, target: &Path) -> Result<(), Failure> {
+    /// Gives it its name, once all of it is on the disk. What has the name by now is replaced only
+    /// with `force`.
+    fn keep(mut self, target: &Path, force: bool) -> Result<(), Failure> {
         let named = |error| io(&target.display().to_string(), &error);
         File::open(self.path())
             .and_then(|file| file.sync_all())
             .map_err(named)?;
-        fs::rename(self.path(), target).map_err(named)?;
+        let kept = match force {
+            true => Err(Errno::NOSYS),
+            false => renameat_with(CWD, self.path(), CWD, target, RenameFlags::NOREPLACE),
+        };
+        match kept {
+            Ok(()) => {}
+            // Not every file system can look and rename at once.
+            Err(Errno::NOSYS | Errno::INVAL | Errno::EXIST) => {
+                check_target(target, force)?;
+                fs::rename(self.path(), target).map_err(named)?;
+            }
+            Err(error) => return Err(named(error.into())),
+        }
         self.0 = None;
         let directory = target
             .parent()
@@ -104,7 +119,7 @@ async fn to_file(
     check_target(target, export.force)?;
     let draft = Draft::beside(target)?;
     let blake3 = write(draft.path(), export, disk, connection).await?;
-    draft.keep(target)?;
+    draft.keep(target, export.force)?;
     Ok(Image {
         disk: format!("{}:{}", disk.pool, disk.name),
         size_bytes: disk.size_bytes,
@@ -180,7 +195,8 @@ async fn to_output(export: &Export, disk: &Disk, connection: &Connection) -> Res
         export.format.name(),
         std::env::temp_dir().display()
     ));
-    let failed = |error| io("cannot make the image", &error);
+    let failed =
+        |error| io("cannot make the image", &error).with_hint("TMPDIR says where copies are made");
     let directory = tempfile::Builder::new()
         .prefix("vpool-export-")
         .tempdir()
@@ -192,7 +208,7 @@ async fn to_output(export: &Export, disk: &Disk, connection: &Connection) -> Res
     loop {
         match file.read(&mut block).map_err(failed)? {
             0 => break,
-            length => print_bytes(&block[..length])?,
+            length => stream::give(&block[..length])?,
         }
         // So that a signal is heard.
         tokio::task::yield_now().await;
@@ -237,10 +253,17 @@ mod tests {
         assert_eq!(left(), 0);
         let draft = Draft::beside(&target).expect("a name");
         fs::write(draft.path(), "whole").expect("write");
-        draft.keep(&target).expect("kept");
-        assert_eq!(
-            (left(), fs::read(&target).expect("read")),
-            (1, b"whole".to_vec())
-        );
+        draft.keep(&target, false).expect("kept");
+        let read = || fs::read(&target).expect("read");
+        assert_eq!((left(), read()), (1, b"whole".to_vec()));
+        // Somebody else took the name meanwhile.
+        let draft = Draft::beside(&target).expect("a name");
+        fs::write(draft.path(), "another").expect("write");
+        assert!(draft.keep(&target, false).is_err());
+        assert_eq!((left(), read()), (1, b"whole".to_vec()));
+        let draft = Draft::beside(&target).expect("a name");
+        fs::write(draft.path(), "another").expect("write");
+        draft.keep(&target, true).expect("kept");
+        assert_eq!((left(), read()), (1, b"another".to_vec()));
     }
 }

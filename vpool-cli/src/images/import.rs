@@ -174,7 +174,13 @@ async fn from_file(
     // QEMU would round a raw file's length up and say nothing.
     let size = match format == ImageFormat::Raw && kind.is_file() {
         true => found.len(),
-        false => qemu::size(&place, import.allow_backing).await?,
+        false => {
+            let size = qemu::size(&place, import.allow_backing).await?;
+            if format != ImageFormat::Raw {
+                qemu::check(&place, size).await?;
+            }
+            size
+        }
     };
     let image = Source::Image {
         place,
@@ -202,7 +208,8 @@ async fn from_input(import: &Import) -> Result<(Source, ImageFormat), Failure> {
         format.name(),
         std::env::temp_dir().display()
     ));
-    let failed = |error| io("cannot copy the image", &error);
+    let failed =
+        |error| io("cannot copy the image", &error).with_hint("TMPDIR says where copies are made");
     let copy = tempfile::Builder::new()
         .prefix("vpool-import-")
         .tempfile()

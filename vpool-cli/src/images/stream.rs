@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::checksum::Sum;
 use super::nbd::{CONNECTIONS, Disk, PIECE_BYTES};
 use crate::failure::Failure;
-use crate::output::print_bytes;
+use crate::output::write_bytes;
 use crate::progress::Bar;
 
 /// Runs of zeroes of this length are not written: a new disk reads as zeroes.
@@ -134,11 +134,21 @@ pub(super) async fn pour(disk: &Disk, size: u64) -> Result<String, Failure> {
     let mut pieces = pin!(disk.pieces(size));
     while let Some(piece) = pieces.next().await {
         let piece = piece?;
-        print_bytes(&piece)?;
+        give(&piece)?;
         sum.take(&piece);
         bar.add(piece.len() as u64);
     }
     Ok(sum.of_size(size))
+}
+
+/// Writes to the standard output: whoever reads half an image has none.
+pub(super) fn give(bytes: &[u8]) -> Result<(), Failure> {
+    write_bytes(bytes).map_err(|error| match error.kind() {
+        std::io::ErrorKind::BrokenPipe => {
+            Failure::failed("who reads the standard output has ended before the image does")
+        }
+        _ => super::io("cannot write the image to the standard output", &error),
+    })
 }
 
 #[cfg(test)]

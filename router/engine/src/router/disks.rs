@@ -110,6 +110,13 @@ impl Router {
         Ok(status(&open, &slot))
     }
 
+    /// The same by what the metadata calls it; `None` once it is deleted.
+    pub fn disk_of(&self, entry: &DiskEntry) -> Option<DiskStatus> {
+        let open = self.pools.read().get(&entry.pool).cloned()?;
+        let slot = open.disks.read().get(&entry.id).cloned()?;
+        Some(status(&open, &slot))
+    }
+
     /// Opens a disk if it is not open.
     pub(super) async fn opened(
         &self,

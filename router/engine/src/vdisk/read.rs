@@ -464,8 +464,13 @@ impl VDisk {
     ) -> Result<Vec<(u64, bool)>> {
         let mut found: Vec<(u64, bool)> = Vec::new();
         let mut at = range.start;
+        // Who asks for the next extent again and again shall not have the rest of the disk looked
+        // through each time.
+        let mut window = limits::EXTENTS_WINDOW_BYTES_MIN;
         while at < range.end {
-            let (mut plan, _pinned) = self.plan(at..range.end);
+            let end = range.end.min(at.saturating_add(window));
+            window = window.saturating_mul(2);
+            let (mut plan, _pinned) = self.plan(at..end);
             self.resolve_tree_bounded(&mut plan, count_max).await?;
             for planned in &plan {
                 let data = planned.place != Place::Hole;

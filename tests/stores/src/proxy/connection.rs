@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, copy_bidirectional};
@@ -26,6 +27,7 @@ pub(super) async fn serve(
     mode: Mode,
     number: u64,
     puts: &Puts,
+    answered: &AtomicU64,
 ) -> io::Result<()> {
     client.set_nodelay(true)?;
     match mode {
@@ -59,7 +61,7 @@ pub(super) async fn serve(
         Mode::LoseAnswer => lose_answer(client, upstream).await,
         Mode::Sometimes { percent, answer } => {
             let treatment = match scatter(number) % 100 < u64::from(percent) {
-                true => Treatment::Answer(&answer),
+                true => Treatment::Answer(&answer, answered),
                 false => Treatment::Pass,
             };
             serve_one(client, upstream, treatment).await

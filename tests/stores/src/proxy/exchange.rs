@@ -10,6 +10,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
@@ -23,8 +24,8 @@ use super::connection::{connect, content_length, read_header};
 pub(super) enum Treatment<'a> {
     /// It passes.
     Pass,
-    /// The store hears nothing; this is the answer.
-    Answer(&'a [u8]),
+    /// The store hears nothing; this is the answer, and it is counted.
+    Answer(&'a [u8], &'a AtomicU64),
     /// The store does it; this is the answer all the same.
     AnswerAfterwards(&'a [u8]),
     /// The store gets it twice, one after the other; the second answer passes.
@@ -43,7 +44,10 @@ pub(super) async fn serve_one(
 ) -> io::Result<()> {
     let request = read_request(&mut client).await?;
     match treatment {
-        Treatment::Answer(answer) => client.write_all(&closing(answer)).await?,
+        Treatment::Answer(answer, count) => {
+            count.fetch_add(1, Ordering::Relaxed);
+            client.write_all(&closing(answer)).await?;
+        }
         Treatment::AnswerAfterwards(answer) => {
             ask(upstream, &request).await?;
             client.write_all(&closing(answer)).await?;

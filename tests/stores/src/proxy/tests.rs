@@ -127,6 +127,7 @@ async fn single_exchanges() {
     }
     assert!((30..=70).contains(&failed), "{failed} of 100 at 50 %");
     assert_eq!(heard(), 100 - failed);
+    assert_eq!(proxy.requests_answered(), failed);
 
     set(Mode::done_but_failing()).await;
     assert!(put(&proxy).await.contains("InternalError"));
