@@ -7,7 +7,7 @@
 # VPOOL_SEEDS (20000) crash seeds of each kind, VPOOL_TIMES (20) times the usual number of all
 # other simulated cases, VPOOL_CYCLES (200) kills of each kind; VPOOL_GUEST_KILLS (50),
 # VPOOL_FS_KILLS (100), VPOOL_FAULT_SECONDS (15) and VPOOL_VERIFY_SECONDS (600) of real clients, and
-# VPOOL_IMAGE_MIB (4096) of an image.
+# VPOOL_IMAGE_MIB (4096) of an image and VPOOL_OPENAPI_EXAMPLES (300) of each request.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -27,7 +27,7 @@ echo "seeds from $VPOOL_SEED on"
 DRAWN='test(/::t[0-9]+_/) | test(/::p4_/) | test(bytes_of_any_alignment) | test(stale_listings)'
 FIXED='test(/every_end|t31_|t8_|t5_a_stream_record/)'
 
-CLIENTS='binary(kill) | binary(guest) | binary(filesystems) | binary(backend) | binary(verify) | binary(canary) | binary(images)'
+CLIENTS='binary(kill) | binary(guest) | binary(filesystems) | binary(backend) | binary(verify) | binary(canary) | binary(images) | test(schemathesis)'
 
 # As in planted.sh, so that the engine is not built once more.
 engine() {
@@ -46,6 +46,7 @@ for stage in "$@"; do
         VPOOL_CYCLES=$CYCLES VPOOL_GUEST_KILLS=${VPOOL_GUEST_KILLS:-50} \
             VPOOL_FS_KILLS=${VPOOL_FS_KILLS:-100} VPOOL_FAULT_SECONDS=${VPOOL_FAULT_SECONDS:-15} \
             VPOOL_VERIFY_SECONDS=${VPOOL_VERIFY_SECONDS:-600} VPOOL_IMAGE_MIB=${VPOOL_IMAGE_MIB:-4096} \
+            VPOOL_OPENAPI_EXAMPLES=${VPOOL_OPENAPI_EXAMPLES:-300} \
             nice -n 10 cargo nextest run --locked --profile soak --workspace --no-fail-fast \
             -E "package(vpool-tests) & ($CLIENTS)"
         ;;

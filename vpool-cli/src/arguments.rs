@@ -29,7 +29,12 @@ $XDG_CONFIG_HOME/vpool/config.toml (else ~/.config/vpool/config.toml), or unix:/
 
   [profiles.lab]
   api = \"http://127.0.0.1:7480\"      # or unix:PATH
-  token_file = \"/home/me/lab.token\"";
+  token_file = \"/home/me/lab.token\"
+  [profiles.far]
+  api = \"https://node1.example:7480\"
+  tls_ca = \"/home/me/vpool-ca.pem\"
+  tls_certificate = \"/home/me/me.pem\"
+  tls_key = \"/home/me/me.key\"";
 
 /// Manages the pools and disks of a vPool storage router.
 #[derive(Debug, Parser)]
@@ -47,7 +52,8 @@ pub(crate) struct Arguments {
 /// What holds for every noun.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Where the daemon answers: unix:PATH, or http://127.0.0.1:PORT with a token
+    /// Where the daemon answers: unix:PATH, http://127.0.0.1:PORT with a token, or
+    /// https://HOST:PORT with a certificate
     #[arg(
         long,
         global = true,
@@ -63,6 +69,22 @@ pub(crate) struct Global {
     /// The file with the token for an http:// address
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+
+    /// Send the token to an http:// address of another host, where others may read it on the way
+    #[arg(long, global = true)]
+    pub(crate) insecure: bool,
+
+    /// The file with the certificates that sign the daemon's, for an https:// address
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) tls_ca: Option<PathBuf>,
+
+    /// The file with this client's certificate
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+
+    /// The file with the key to it
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
 
     /// How to print results
     #[arg(short, long, global = true, value_enum, value_name = "FORM", default_value_t = Format::Table)]

@@ -20,7 +20,7 @@ use vpool_api::{Code, DryRun, Health, List, Problem};
 
 use crate::config::Target;
 use crate::failure::{Exit, Failure};
-use connection::{Ask, Lost, ask, unreachable, whole};
+use connection::{Ask, Lost, ask, refused, unreachable, whole};
 pub(crate) use sse::Message;
 
 /// How long a daemon may take to say what it knows.
@@ -194,6 +194,7 @@ impl Client {
                         return Err(unreachable(&self.target, &error));
                     }
                 }
+                Err(Lost::Refused(refusal)) => return Err(refused(&self.target, &refusal)),
                 Err(Lost::BrokenOff(error)) => broken = Some(format!("{error:#}")),
             }
             if let Some(why) = &broken
@@ -225,6 +226,7 @@ impl Client {
     fn lost(&self, lost: Lost) -> Failure {
         match lost {
             Lost::NotConnected(error) => unreachable(&self.target, &error),
+            Lost::Refused(refusal) => refused(&self.target, &refusal),
             Lost::BrokenOff(error) => {
                 let message = format!("the daemon at {} broke off: {error:#}", self.place());
                 Failure::new(Exit::Unreachable, message)

@@ -4,15 +4,18 @@
 //! --api ▶ --profile ▶ VPOOL_API ▶ VPOOL_PROFILE ▶ [profiles.default] ▶ unix:/run/vpool/api.sock
 //! ```
 //!
-//! Owns: the order above, the file, the forms of an address, reading the token. Does not own:
-//! the connection (`client`).
+//! Owns: the order above, the file, the forms of an address. Does not own: reading tokens and
+//! certificates (`credentials.rs`), the connection (`client`).
+
+mod credentials;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use hyper::http::uri::Authority;
 use serde::Deserialize;
+use vpool_tls::Connector;
 
 use crate::failure::{Exit, Failure};
 
@@ -25,25 +28,26 @@ const PROFILE: &str = "VPOOL_PROFILE";
 /// Where the daemon of a host answers.
 const DEFAULT: &str = "unix:/run/vpool/api.sock";
 
-/// No token is longer, in bytes.
-const TOKEN_BYTES_MAX: usize = 1024;
-
 /// Where a daemon answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Address {
     /// A unix socket.
     Unix(PathBuf),
-    /// A port of this host: `HOST:PORT`.
+    /// `HOST:PORT`.
     Http(String),
+    /// The same with TLS.
+    Https(String),
 }
 
 /// A daemon, and what opens its door.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Target {
     /// Where.
     pub(crate) address: Address,
     /// For `http://`.
     pub(crate) token: Option<String>,
+    /// For `https://`.
+    pub(crate) tls: Option<Connector>,
 }
 
 /// The file.
@@ -60,6 +64,39 @@ struct File {
 struct Profile {
     api: String,
     token_file: Option<PathBuf>,
+    #[serde(default)]
+    insecure: bool,
+    tls_ca: Option<PathBuf>,
+    tls_certificate: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+}
+
+/// What opens a daemon's door; all of it as flags and in a profile.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Opens {
+    /// `--token-file`, for `http://`.
+    pub(crate) token_file: Option<PathBuf>,
+    /// `--insecure`: `http://` to another host.
+    pub(crate) insecure: bool,
+    /// `--tls-ca`, who signs the daemon's certificate.
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// `--tls-certificate`, of this client.
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// `--tls-key`, to it.
+    pub(crate) tls_key: Option<PathBuf>,
+}
+
+impl Opens {
+    /// What is said here goes before what is said there.
+    fn or(self, there: Profile) -> Opens {
+        Opens {
+            token_file: self.token_file.or(there.token_file),
+            insecure: self.insecure || there.insecure,
+            tls_ca: self.tls_ca.or(there.tls_ca),
+            tls_certificate: self.tls_certificate.or(there.tls_certificate),
+            tls_key: self.tls_key.or(there.tls_key),
+        }
+    }
 }
 
 /// What the command line says about it.
@@ -69,8 +106,8 @@ pub(crate) struct Chosen {
     pub(crate) api: Option<String>,
     /// `--profile`.
     pub(crate) profile: Option<String>,
-    /// `--token-file`.
-    pub(crate) token_file: Option<PathBuf>,
+    /// Its other flags.
+    pub(crate) opens: Opens,
 }
 
 impl Target {
@@ -89,29 +126,27 @@ impl Target {
                     .unwrap_or_else(|| plain(DEFAULT.to_owned())),
             },
         };
-        let address = parse(&profile.api)?;
-        let token_file = chosen.token_file.or(profile.token_file);
-        let token = match (&address, token_file) {
-            (Address::Http(_), Some(path)) => Some(token(&path)?),
-            (Address::Http(_), None) => {
-                return Err(Failure::usage(format!(
-                    "{} needs a token",
-                    profile.api
-                ))
-                .with_hint(
-                    "--token-file FILE names it (the daemon's is api.token in its data directory)",
-                ));
-            }
-            (Address::Unix(_), _) => None,
-        };
-        Ok(Target { address, token })
+        let api = profile.api.clone();
+        let opens = chosen.opens.or(profile);
+        let address = parse(&api, opens.insecure)?;
+        let (mut token, mut tls) = (None, None);
+        match &address {
+            Address::Unix(_) => {}
+            Address::Http(_) => token = Some(credentials::token(&api, &opens)?),
+            Address::Https(_) => tls = Some(credentials::tls(&api, &opens)?),
+        }
+        Ok(Target {
+            address,
+            token,
+            tls,
+        })
     }
 }
 
 fn plain(api: String) -> Profile {
     Profile {
         api,
-        token_file: None,
+        ..Profile::default()
     }
 }
 
@@ -167,11 +202,13 @@ fn decode(text: &str, path: &Path) -> Result<File, Failure> {
     })
 }
 
-/// `unix:PATH`, or `http://HOST:PORT` on this host: a token would go elsewhere in the clear.
-fn parse(api: &str) -> Result<Address, Failure> {
+/// `unix:PATH`, `https://HOST:PORT`, or `http://HOST:PORT`: of this host, unless a token may go
+/// elsewhere in the clear.
+fn parse(api: &str, insecure: bool) -> Result<Address, Failure> {
     let wrong = || {
         Failure::usage(format!(
-            "the API address is {api:?}; it must be unix:PATH or http://127.0.0.1:PORT"
+            "the API address is {api:?}; it must be unix:PATH, http://127.0.0.1:PORT or \
+             https://HOST:PORT"
         ))
     };
     if let Some(path) = api.strip_prefix("unix:") {
@@ -180,41 +217,21 @@ fn parse(api: &str) -> Result<Address, Failure> {
             false => Ok(Address::Unix(path.into())),
         };
     }
-    let host = api.strip_prefix("http://").ok_or_else(wrong)?;
+    let (scheme, host) = api.split_once("://").ok_or_else(wrong)?;
     let host = host.strip_suffix('/').unwrap_or(host);
-    let (name, port) = host.rsplit_once(':').ok_or_else(wrong)?;
+    let authority: Authority = host.parse().map_err(|_| wrong())?;
+    let name = authority.host();
+    if authority.port_u16().is_none() || name.is_empty() || host.contains('@') {
+        return Err(wrong());
+    }
     let local = ["127.0.0.1", "[::1]", "localhost"].contains(&name);
-    match local && port.parse::<u16>().is_ok() {
-        true => Ok(Address::Http(host.to_owned())),
-        false => Err(wrong().with_hint("plain HTTP is for this host only")),
-    }
-}
-
-/// The token in a file that nobody else may read.
-fn token(path: &Path) -> Result<String, Failure> {
-    let shown = path.display();
-    let failed = |error: std::io::Error| {
-        let exit = match error.kind() {
-            ErrorKind::PermissionDenied => Exit::Permission,
-            _ => Exit::Usage,
-        };
-        Failure::new(exit, format!("cannot read the token in {shown}: {error}"))
-    };
-    let mode = std::fs::metadata(path)
-        .map_err(failed)?
-        .permissions()
-        .mode();
-    if mode & 0o077 != 0 {
-        let message = format!("others may read the token in {shown}");
-        return Err(Failure::usage(message).with_hint(format!("chmod 600 {shown}")));
-    }
-    let text = std::fs::read_to_string(path).map_err(failed)?;
-    let token = text.trim();
-    let good = (1..=TOKEN_BYTES_MAX).contains(&token.len())
-        && token.bytes().all(|byte| byte.is_ascii_graphic());
-    match good {
-        true => Ok(token.to_owned()),
-        false => Err(Failure::usage(format!("{shown} holds no token"))),
+    match scheme {
+        "https" => Ok(Address::Https(host.to_owned())),
+        "http" if local || insecure => Ok(Address::Http(host.to_owned())),
+        "http" => Err(wrong().with_hint(
+            "plain HTTP is for this host only; with --insecure the token goes elsewhere in the clear",
+        )),
+        _ => Err(wrong()),
     }
 }
 
@@ -222,17 +239,25 @@ fn token(path: &Path) -> Result<String, Failure> {
 mod tests {
     //! Addresses, files, tokens.
 
-    use super::{Address, decode, parse, token};
-    use std::os::unix::fs::PermissionsExt;
+    use super::{Address, decode, parse};
     use std::path::Path;
 
     #[test]
     fn addresses() {
+        let parse = |api: &str| parse(api, false);
+        let insecure = |api: &str| super::parse(api, true);
         assert_eq!(parse("unix:/a/b").ok(), Some(Address::Unix("/a/b".into())));
         for good in ["127.0.0.1:7480", "[::1]:1", "localhost:7480"] {
             let expect = Some(Address::Http(good.into()));
             assert_eq!(parse(&format!("http://{good}")).ok(), expect);
             assert_eq!(parse(&format!("http://{good}/")).ok(), expect);
+        }
+        for good in ["10.0.0.1:7480", "node1.example:7480", "[2001:db8::1]:7480"] {
+            let expect = Some(Address::Https(good.into()));
+            assert_eq!(parse(&format!("https://{good}")).ok(), expect);
+            assert!(parse(&format!("http://{good}")).is_err());
+            let expect = Some(Address::Http(good.into()));
+            assert_eq!(insecure(&format!("http://{good}")).ok(), expect);
         }
         for bad in [
             "",
@@ -245,7 +270,11 @@ mod tests {
             "http://10.0.0.1:7480",
             "http://127.0.0.1:1/x",
             "http://a@127.0.0.1:1",
-            "https://127.0.0.1:7480",
+            "https://127.0.0.1",
+            "https://:7480",
+            "https://a@b:7480",
+            "https://b:7480/x",
+            "ftp://b:7480",
         ] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
@@ -254,12 +283,20 @@ mod tests {
     #[test]
     fn files_and_where_they_are_wrong() {
         let path = Path::new("/c/config.toml");
-        let good = "[profiles.lab]\napi = \"http://127.0.0.1:7480\"\ntoken_file = \"/t\"\n";
+        let good = "[profiles.lab]\napi = \"http://127.0.0.1:7480\"\ntoken_file = \"/t\"\n\
+                    [profiles.far]\napi = \"https://far:7480\"\ntls_ca = \"/a\"\n\
+                    tls_certificate = \"/c\"\ntls_key = \"/k\"\n";
         let file = decode(good, path).expect("as documented");
-        assert_eq!(
-            file.profiles["lab"].token_file.as_deref(),
-            Some(Path::new("/t"))
-        );
+        let (lab, far) = (&file.profiles["lab"], &file.profiles["far"]);
+        assert_eq!(lab.token_file.as_deref(), Some(Path::new("/t")));
+        assert_eq!(far.tls_key.as_deref(), Some(Path::new("/k")));
+        let flags = super::Opens {
+            tls_key: Some("/other".into()),
+            ..Default::default()
+        };
+        let both = flags.or(far.clone());
+        assert_eq!(both.tls_key.as_deref(), Some(Path::new("/other")));
+        assert_eq!(both.tls_ca.as_deref(), Some(Path::new("/a")));
         for (text, place, word) in [
             (
                 "[profiles.a]\napi = \"unix:/x\"\nappi = 1\n",
@@ -278,25 +315,5 @@ mod tests {
             let said = format!("{:?}", decode(text, path).expect_err("wrong"));
             assert!(said.contains(place) && said.contains(word), "{said}");
         }
-    }
-
-    #[test]
-    fn tokens() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("token");
-        let write = |text: &str, mode: u32| {
-            std::fs::write(&path, text).expect("write");
-            let mode = std::fs::Permissions::from_mode(mode);
-            std::fs::set_permissions(&path, mode).expect("chmod");
-        };
-        write("abc123\n", 0o600);
-        assert_eq!(token(&path).ok(), Some("abc123".to_owned()));
-        write("abc123\n", 0o640);
-        assert!(format!("{:?}", token(&path)).contains("chmod 600"));
-        for bad in ["", "\n", "a b", "a\nb", "ü"] {
-            write(bad, 0o600);
-            assert!(token(&path).is_err(), "{bad:?}");
-        }
-        assert!(token(Path::new("/nowhere")).is_err());
     }
 }

@@ -132,7 +132,9 @@ impl From<Problem> for Failure {
     fn from(problem: Problem) -> Failure {
         let exit = match (problem.code, problem.status) {
             (Code::NotFound, _) | (Code::Unknown, 404) => Exit::NotFound,
-            (Code::Denied, _) | (Code::Unknown, 401 | 403) => Exit::Permission,
+            (Code::Unauthenticated | Code::Denied, _) | (Code::Unknown, 401 | 403) => {
+                Exit::Permission
+            }
             (Code::Conflict, _) | (Code::Unknown, 409) => Exit::Conflict,
             (Code::Invalid | Code::TooLarge, _) | (Code::Unknown, 400) => Exit::Usage,
             (Code::ShuttingDown, _) => Exit::Unreachable,
@@ -158,6 +160,7 @@ mod tests {
         for (code, exit) in [
             (Code::Invalid, 2),
             (Code::NotFound, 3),
+            (Code::Unauthenticated, 4),
             (Code::Denied, 4),
             (Code::Conflict, 5),
             (Code::ShuttingDown, 8),

@@ -42,7 +42,7 @@ use clap::Parser;
 use arguments::disk::DiskVerb;
 use arguments::{Arguments, Global, Noun};
 use client::Client;
-use config::{Chosen, Target};
+use config::{Chosen, Opens, Target};
 use failure::Failure;
 use output::Output;
 use signals::interruptible;
@@ -70,6 +70,10 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         api,
         profile,
         token_file,
+        insecure,
+        tls_ca,
+        tls_certificate,
+        tls_key,
         output,
         columns,
         bytes,
@@ -83,7 +87,13 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         let chosen = Chosen {
             api,
             profile,
-            token_file,
+            opens: Opens {
+                token_file,
+                insecure,
+                tls_ca,
+                tls_certificate,
+                tls_key,
+            },
         };
         Target::find(chosen).map(Client::new)
     };

@@ -13,8 +13,10 @@ pub struct CreateDisk {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
     /// Its name, unique in the pool; see [`names::check_disk`](crate::names::check_disk).
+    #[schema(min_length = 1, max_length = 255)]
     pub name: String,
     /// Its size in bytes: a multiple of 512, up to 64 TiB.
+    #[schema(minimum = 512, maximum = 70_368_744_177_664_i64, multiple_of = 512)]
     pub size_bytes: u64,
     /// Seal its data with a key of its own.
     #[serde(default)]
@@ -34,6 +36,7 @@ pub struct RepairDisk {
 #[serde(deny_unknown_fields)]
 pub struct ResizeDisk {
     /// The new size in bytes: a multiple of 512, up to 64 TiB.
+    #[schema(minimum = 512, maximum = 70_368_744_177_664_i64, multiple_of = 512)]
     pub size_bytes: u64,
     /// It may be smaller than the old one: what lies beyond is lost.
     #[serde(default)]
@@ -54,6 +57,7 @@ pub struct Resized {
 #[serde(deny_unknown_fields)]
 pub struct RenameDisk {
     /// The new name, in the same pool.
+    #[schema(min_length = 1, max_length = 255)]
     pub name: String,
 }
 

@@ -81,6 +81,7 @@ pub enum SwiftInterface {
 #[serde(deny_unknown_fields)]
 pub struct CreatePool {
     /// Its name, unique in the grid.
+    #[schema(min_length = 1, max_length = 255)]
     pub name: String,
     /// Where.
     pub location: Location,
@@ -91,6 +92,7 @@ pub struct CreatePool {
 #[serde(deny_unknown_fields)]
 pub struct AdoptPool {
     /// The name here; by default the one that the pool had.
+    #[schema(min_length = 1, max_length = 255)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Where.

@@ -18,6 +18,8 @@ pub enum Code {
     NotFound,
     /// The method is not one of the path's.
     MethodNotAllowed,
+    /// The request does not say who asks, or not the truth.
+    Unauthenticated,
     /// The caller may not do this.
     Denied,
     /// The name or place is taken, or in use.
@@ -54,6 +56,7 @@ impl Code {
     pub fn status(self) -> u16 {
         match self {
             Code::Invalid => 400,
+            Code::Unauthenticated => 401,
             Code::Denied => 403,
             Code::NotFound => 404,
             Code::MethodNotAllowed => 405,
@@ -72,6 +75,7 @@ impl Code {
             Code::Invalid => "the request makes no sense",
             Code::NotFound => "there is no such thing",
             Code::MethodNotAllowed => "not possible here",
+            Code::Unauthenticated => "who asks is not known",
             Code::Denied => "not allowed",
             Code::Conflict => "taken or in use",
             Code::TooLarge => "the request is too long",
@@ -95,6 +99,7 @@ impl Code {
             Code::Invalid => "invalid",
             Code::NotFound => "not_found",
             Code::MethodNotAllowed => "method_not_allowed",
+            Code::Unauthenticated => "unauthenticated",
             Code::Denied => "denied",
             Code::Conflict => "conflict",
             Code::TooLarge => "too_large",
@@ -192,6 +197,7 @@ mod tests {
             Code::Invalid,
             Code::NotFound,
             Code::MethodNotAllowed,
+            Code::Unauthenticated,
             Code::Denied,
             Code::Conflict,
             Code::TooLarge,

@@ -128,12 +128,13 @@ fn documented() -> OpenApiRouter<Arc<State>> {
 /// What holds for every path.
 fn with_rules(routes: Router, repeats: Arc<Repeats>) -> Router {
     routes
-        .fallback(request::no_such_path)
-        .method_not_allowed_fallback(request::no_such_method)
-        .layer(axum::middleware::from_fn_with_state(
+        // First, so that it is around nothing else: what does not exist uses no key up.
+        .route_layer(axum::middleware::from_fn_with_state(
             repeats,
             repeats::repeatable,
         ))
+        .method_not_allowed_fallback(request::no_such_method)
+        .fallback(request::no_such_path)
         .layer(axum::middleware::from_fn(request::bounded))
 }
 

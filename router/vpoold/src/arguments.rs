@@ -103,6 +103,8 @@ fn argument(key: &'static Key) -> Arg {
         .value_parser(move |text: &str| key.kind.parse(text).map(|_| text.to_owned()));
     match key.name {
         keys::NBD_TCP => argument.visible_alias("nbd"),
+        // What is dangerous is said in a word; `false` is for those whom a file has said it to.
+        keys::API_INSECURE_LISTEN => argument.num_args(0..=1).default_missing_value("true"),
         _ => argument,
     }
 }
@@ -177,22 +179,31 @@ mod tests {
         for bad in [
             "vpoold dev --data-dir d --api-tcp 0.0.0.0:7480",
             "vpoold run --api-tcp 192.0.2.1:7480",
+            "vpoold run --api-tcp [::]:7480 --insecure-listen false",
         ] {
             let error = try_settings(bad).expect_err(bad).to_string();
             assert!(error.starts_with("--api-tcp: api.tcp: "), "{error}");
+            assert!(error.contains("--insecure-listen"), "{error}");
         }
+        let api_tls = tls.replace("--nbd", "--api");
+        let good = settings(&format!("vpoold run --api-tcp 0.0.0.0:7480 {api_tls}"));
+        assert!(good.api_tls.is_some());
+        let open = settings("vpoold run --insecure-listen --api-tcp 0.0.0.0:7480");
+        assert!(open.api_tls.is_none());
         for half in [
             "vpoold run --nbd-tls-certificate c --nbd-tls-key k",
             "vpoold run --nbd-tls-client-ca a",
             "vpoold run --nbd-tls-required false",
+            "vpoold run --api-tls-key k",
         ] {
             let error = try_settings(half).expect_err(half).to_string();
             assert!(error.contains("go together"), "{error}");
         }
         let good = settings(&format!("vpoold run --nbd-tcp 0.0.0.0:10809 {tls}"));
-        assert!(good.nbd_tls.is_some_and(|tls| tls.required));
+        assert!(good.nbd_tls.is_some() && good.nbd_tls_required);
         let loopback = format!("vpoold run --nbd-tcp [::1]:1 {tls} --nbd-tls-required false");
-        assert!(settings(&loopback).nbd_tls.is_some_and(|tls| !tls.required));
+        let loopback = settings(&loopback);
+        assert!(loopback.nbd_tls.is_some() && !loopback.nbd_tls_required);
     }
 
     #[test]

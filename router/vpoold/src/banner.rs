@@ -18,12 +18,13 @@ pub(crate) fn text(doors: &Doors, demo: bool) -> String {
         nbd_tls,
         api_socket,
         api_tcp,
+        api_tls,
     } = doors;
     let and = |address: &Option<String>, how| {
         let address = address.as_ref();
         address.map_or(String::new(), |address| format!(" and {address}{how}"))
     };
-    let tls = if *nbd_tls { " (TLS)" } else { "" };
+    let tls = |has: bool| if has { " (TLS)" } else { "" };
     format!(
         "vPool {version} serves {data_dir} (pid {pid})\n\
          \n\
@@ -39,8 +40,8 @@ pub(crate) fn text(doors: &Doors, demo: bool) -> String {
          \n\
          Control-C stops it; what was written stays. {data_dir}/grid.key is the key to it:\n\
          keep a copy of that file elsewhere.\n",
-        nbd_tcp = and(nbd_tcp, tls),
-        api_tcp = and(api_tcp, ""),
+        nbd_tcp = and(nbd_tcp, tls(*nbd_tls)),
+        api_tcp = and(api_tcp, tls(*api_tls)),
         version = env!("CARGO_PKG_VERSION"),
         pid = std::process::id(),
         demo = if demo {

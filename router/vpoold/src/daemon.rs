@@ -69,6 +69,8 @@ pub(crate) struct Doors {
     pub(crate) api_socket: String,
     /// The API's address on TCP, where there is one.
     pub(crate) api_tcp: Option<String>,
+    /// Whether clients speak TLS there.
+    pub(crate) api_tls: bool,
 }
 
 /// A pool of the metadata that is not open, and why.

@@ -24,11 +24,11 @@ mod config;
 mod daemon;
 mod data_dir;
 mod databases;
+mod door_tls;
 mod events;
 mod first_start;
 mod key_file;
 mod location;
-mod nbd_tls;
 mod notify;
 mod process;
 mod reload;
@@ -41,16 +41,15 @@ mod watchdog;
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use vpool_host::Host;
-use vpool_tls::Tls;
 
 use arguments::Command;
 use config::{Settings, Sources, show};
 use data_dir::DataDir;
+use door_tls::DoorTls;
 use reload::Reload;
 
 /// At the end, for work on threads that cannot be called off, as on a NAS that hangs.
@@ -99,20 +98,13 @@ fn start(sources: Sources, demo: bool) -> anyhow::Result<()> {
     if let Some(file) = sources.file() {
         tracing::info!(file = %file.display(), "the configuration was read");
     }
-    let tls = match &settings.nbd_tls {
-        Some(files) => Some(Tls::new(nbd_tls::read(files)?)),
-        None => None,
-    };
+    let tls = DoorTls::read(&settings)?;
     // A demo ends when its terminal does: there SIGHUP means what it always did.
     let reload = (!demo).then(|| Reload::new(sources, effective, log, tls.clone()));
     run(&settings, tls, reload)
 }
 
-fn run(
-    settings: &Settings,
-    nbd_tls: Option<Arc<Tls>>,
-    reload: Option<Reload>,
-) -> anyhow::Result<()> {
+fn run(settings: &Settings, tls: DoorTls, reload: Option<Reload>) -> anyhow::Result<()> {
     let host = Host::real();
     // Outlives every task: nobody else comes to the files while one may still write.
     let dir = DataDir::open(&settings.data_dir, &host)?;
@@ -120,7 +112,7 @@ fn run(
         .enable_all()
         .build()
         .context("cannot start threads")?;
-    let result = runtime.block_on(serve::serve(settings, nbd_tls, reload, &dir, host));
+    let result = runtime.block_on(serve::serve(settings, tls, reload, &dir, host));
     runtime.shutdown_timeout(LAST_TASKS_TIME_MAX);
     result
 }

@@ -7,12 +7,12 @@
 use std::sync::Arc;
 
 use vpool_engine::router::Router;
-use vpool_tls::Tls;
+use vpool_tls::{Identity, Tls};
 
 use crate::checks::Checks;
 use crate::config::keys::Key;
-use crate::config::{Effective, Settings, Sources};
-use crate::nbd_tls;
+use crate::config::{Effective, Settings, Sources, TlsFiles};
+use crate::door_tls::{self, DoorTls};
 use crate::process::{self, LogFilter};
 use crate::serve::SERVING;
 
@@ -23,8 +23,7 @@ pub(crate) struct Reload {
     /// What the daemon runs with.
     running: Effective,
     log: LogFilter,
-    /// The NBD door's, if it has it.
-    nbd_tls: Option<Arc<Tls>>,
+    tls: DoorTls,
 }
 
 impl Reload {
@@ -33,13 +32,13 @@ impl Reload {
         sources: Sources,
         running: Effective,
         log: LogFilter,
-        nbd_tls: Option<Arc<Tls>>,
+        tls: DoorTls,
     ) -> Reload {
         Reload {
             sources,
             running,
             log,
-            nbd_tls,
+            tls,
         }
     }
 
@@ -73,24 +72,57 @@ impl Reload {
         let wanted = self.sources.read()?;
         let settings = Settings::new(&wanted, false)?;
         let filter = process::filter(&settings.log)?;
-        // Read again although no key has changed: the files may have.
-        let identity = match (&self.nbd_tls, &settings.nbd_tls) {
-            (Some(tls), Some(files)) => Some((tls, nbd_tls::read(files)?)),
-            _ => None,
-        };
+        let nbd = Renewed::read(&self.tls.nbd, &settings.nbd_tls)?;
+        let api = Renewed::read(&self.tls.api, &settings.api_tls)?;
         self.log.set(filter)?;
-        let tls_stays = self.nbd_tls.is_some() == settings.nbd_tls.is_some();
-        if let Some((tls, identity)) = identity {
-            tls.replace(identity);
-        }
         // Of these a pool takes the size of its cache when it opens.
         router.set_pool_shares(settings.pools.clone());
         checks.set(settings);
-        // A door does not become safe, or cease to be, while clients go through it.
-        let taken = |key: &Key| key.live && (tls_stays || !key.name.starts_with("nbd.tls."));
+        let (nbd, api) = (nbd.take(), api.take());
+        let taken = |key: &Key| match key.name {
+            name if name.starts_with("nbd.tls.") => key.live && nbd,
+            name if name.starts_with("api.tls.") => key.live && api,
+            _ => key.live,
+        };
         let changes = self.running.changes(&wanted);
         self.running.take(&wanted, taken);
         let later = changes.into_iter().filter(|(_, key)| !taken(key));
         Ok(later.map(|(name, _)| name).collect())
+    }
+}
+
+/// What becomes of a door's TLS.
+enum Renewed<'a> {
+    /// New certificates.
+    With(&'a Tls, Identity),
+    /// It has none, now as before.
+    Without,
+    /// A door does not become safe, or cease to be, while clients go through it.
+    Later,
+}
+
+impl Renewed<'_> {
+    /// Reads the files again although no key may have changed: they may have.
+    fn read<'a>(
+        running: &'a Option<Arc<Tls>>,
+        wanted: &Option<TlsFiles>,
+    ) -> anyhow::Result<Renewed<'a>> {
+        Ok(match (running, wanted) {
+            (Some(tls), Some(files)) => Renewed::With(tls, door_tls::read(files)?),
+            (None, None) => Renewed::Without,
+            _ => Renewed::Later,
+        })
+    }
+
+    /// Whether all of it holds now.
+    fn take(self) -> bool {
+        match self {
+            Renewed::With(tls, identity) => {
+                tls.replace(identity);
+                true
+            }
+            Renewed::Without => true,
+            Renewed::Later => false,
+        }
     }
 }

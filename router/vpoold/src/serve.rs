@@ -25,7 +25,6 @@ use vpool_engine::router::{Router, RouterParts};
 use vpool_host::Host;
 use vpool_metadata::{Metadata, PoolEntry};
 use vpool_seal::GridKey;
-use vpool_tls::Tls;
 
 use crate::activity::{Activity, CountedExports};
 use crate::api;
@@ -35,10 +34,10 @@ use crate::config::Settings;
 use crate::daemon::{Daemon, Doors};
 use crate::data_dir::DataDir;
 use crate::databases::{MapCache, Meta};
+use crate::door_tls::{DoorTls, NbdTls};
 use crate::events::Events;
 use crate::first_start;
 use crate::key_file;
-use crate::nbd_tls::NbdTls;
 use crate::notify::{self, Notify};
 use crate::reload::Reload;
 use crate::tasks::Tasks;
@@ -71,7 +70,7 @@ const ENGINE_MEMORY_BYTES_MIN: u64 = 64 << 20;
 /// tasks have ended.
 pub(crate) async fn serve(
     settings: &Settings,
-    nbd_tls: Option<Arc<Tls>>,
+    tls: DoorTls,
     reload: Option<Reload>,
     dir: &DataDir,
     host: Host,
@@ -106,9 +105,10 @@ pub(crate) async fn serve(
 
     let mut signals = Signals::listen(reload.is_some())?;
     let nbd = nbd(CountedExports::new(router.clone(), activity), settings);
-    let mut doors = open_doors(&nbd, settings, nbd_tls, dir).await?;
+    let mut doors = open_doors(&nbd, settings, &tls, dir).await?;
     let checks = Arc::new(Checks::new(dir.path().to_owned(), settings.clone()));
-    let api = Api::open(&daemon, &checks, &meta, dir, &mut doors, settings, &host).await?;
+    let parts = (settings, tls);
+    let api = Api::open(&daemon, &checks, &meta, dir, &mut doors, parts, &host).await?;
     background.spawn(watch(daemon.clone(), api.events.clone()));
     banner::print(&doors, settings.demo);
     notify.ready(SERVING);
@@ -135,17 +135,23 @@ impl Api {
         meta: &Meta,
         dir: &DataDir,
         doors: &mut Doors,
-        settings: &Settings,
+        (settings, tls): (&Settings, DoorTls),
         host: &Host,
     ) -> anyhow::Result<Api> {
         let bound = match settings.api_tcp {
-            Some(address) => {
-                let token = Token::read_or_create(dir, host)?;
-                Some((api::bind(address).await?, token))
-            }
+            Some(address) => Some(api::bind(address).await?),
             None => None,
         };
-        doors.api_tcp = bound.as_ref().map(|(bound, _)| bound.address().to_string());
+        doors.api_tcp = bound.as_ref().map(|bound| bound.address().to_string());
+        doors.api_tls = bound.is_some() && tls.api.is_some();
+        let guard = match (&bound, &tls.api) {
+            (None, _) => None,
+            (Some(_), Some(tls)) => Some(api::Guard::behind_tls(tls.clone())),
+            (Some(bound), None) => {
+                let token = Token::read_or_create(dir, host)?;
+                Some(api::Guard::new(bound.address(), token))
+            }
+        };
         let events = Events::new(host.clock.clone());
         let tasks = Tasks::open(meta.store(), host.clone(), events.clone())?;
         let tasks = Arc::new(tasks);
@@ -160,10 +166,8 @@ impl Api {
             started_ms: host.clock.wall_ms(),
         });
         let socket = api::Socket::listen(Path::new(&doors.api_socket), routes.clone())?;
-        let tcp = bound.map(|(bound, token)| {
-            let guard = api::Guard::new(bound.address(), token);
-            bound.serve(api::guarded(routes, guard))
-        });
+        let tcp = bound.zip(guard);
+        let tcp = tcp.map(|(bound, guard)| bound.serve(api::guarded(routes, guard), tls.api));
         Ok(Api {
             socket,
             tcp,
@@ -292,7 +296,7 @@ fn nbd(exports: CountedExports, settings: &Settings) -> vpool_nbd::Server {
 async fn open_doors(
     nbd: &vpool_nbd::Server,
     settings: &Settings,
-    tls: Option<Arc<Tls>>,
+    tls: &DoorTls,
     dir: &DataDir,
 ) -> anyhow::Result<Doors> {
     let socket = |given: &Option<PathBuf>, name: &str| match given {
@@ -303,16 +307,17 @@ async fn open_doors(
     let api_socket = socket(&settings.api_socket, "api.sock")?;
     nbd.listen_unix(&nbd_socket)
         .context("is the path too long (108 bytes at most)? --nbd-socket PATH chooses another")?;
-    let nbd_tls = tls.is_some();
+    let nbd_tls = tls.nbd.is_some();
     let nbd_tcp = match settings.nbd_tcp {
         None => None,
         Some(address) => {
-            let bound = match (tls, &settings.nbd_tls) {
-                (Some(tls), Some(files)) => {
-                    let secure = Arc::new(NbdTls(tls));
-                    nbd.listen_tls(address, secure, files.required).await
+            let bound = match &tls.nbd {
+                Some(tls) => {
+                    let secure = Arc::new(NbdTls(tls.clone()));
+                    nbd.listen_tls(address, secure, settings.nbd_tls_required)
+                        .await
                 }
-                _ => nbd.listen_tcp(address).await,
+                None => nbd.listen_tcp(address).await,
             };
             let bound = bound.context(
                 "is another daemon there? --nbd-tcp ADDRESS:PORT chooses another, --nbd-tcp off none",
@@ -327,6 +332,7 @@ async fn open_doors(
         nbd_tls,
         api_socket: text(&api_socket)?,
         api_tcp: None,
+        api_tls: false,
     })
 }
 

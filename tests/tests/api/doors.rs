@@ -35,10 +35,10 @@ fn the_token_host_and_origin_are_asked_for() -> anyhow::Result<()> {
             format!("{host}{bearer}origin: http://localhost:{port}\r\n"),
             200,
         ),
-        ("/api/v1/version", host.clone(), 403),
-        ("/metrics", host.clone(), 403),
-        ("/api/v1/nothing", host.clone(), 403),
-        ("/api/v1/version", format!("{host}{wrong}"), 403),
+        ("/api/v1/version", host.clone(), 401),
+        ("/metrics", host.clone(), 401),
+        ("/api/v1/nothing", host.clone(), 401),
+        ("/api/v1/version", format!("{host}{wrong}"), 401),
         ("/api/v1/version", format!("{host}{bearer}{wrong}"), 403),
         (
             "/api/v1/version",
@@ -64,8 +64,12 @@ fn the_token_host_and_origin_are_asked_for() -> anyhow::Result<()> {
     ] {
         let answer = tcp.send("GET", path, &head, b"")?;
         ensure!(answer.status == status, "{path} {head}: {answer:?}");
-        if status == 403 {
-            assert_eq!(answer.json["code"], "denied", "{answer:?}");
+        if status != 200 {
+            let unknown = status == 401;
+            let code = if unknown { "unauthenticated" } else { "denied" };
+            assert_eq!(answer.json["code"], code, "{answer:?}");
+            let asked = answer.head.contains("www-authenticate: bearer");
+            assert_eq!(asked, unknown, "{answer:?}");
             assert!(answer.json["hint"].is_string(), "{answer:?}");
         }
         ensure!(

@@ -8,10 +8,12 @@ mod events;
 mod http;
 mod load;
 mod metrics;
+mod openapi;
 mod races;
 mod repeats;
 mod routes;
 mod tasks;
+mod tls;
 
 use std::fs;
 

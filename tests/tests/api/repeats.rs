@@ -49,3 +49,33 @@ fn a_repeated_request_is_carried_out_once() -> anyhow::Result<()> {
     ensure!(without.status == 409, "{without:?}");
     Ok(())
 }
+
+#[test]
+fn what_is_not_carried_out_spends_no_key() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let _daemon = place.start()?;
+    let door = place.unix();
+    let body = json!({"name": "a", "size_bytes": 512});
+    let ask = |method: &str, path: &str, key: &str| {
+        door.ask_with(method, path, &[("idempotency-key", key)], &body)
+    };
+    for (method, path, status) in [
+        ("PUT", "/api/v1/disks", 405),
+        ("POST", "/api/v1/nothing", 404),
+        ("POST", "/api/v1/disks?dry_run=true", 200),
+        ("POST", "/api/v1/disks", 200),
+        ("PUT", "/api/v1/disks", 405),
+        ("POST", "/api/v1/disks?dry_run=false", 409),
+    ] {
+        let answer = ask(method, path, "k")?;
+        ensure!(answer.status == status, "{method} {path}: {answer:?}");
+    }
+    // A key that is none is refused, whatever it would have been for.
+    for path in ["/api/v1/disks", "/api/v1/disks?dry_run=true"] {
+        for key in ["", "\u{e4}", &"k".repeat(65)] {
+            let answer = ask("POST", path, key)?;
+            ensure!(answer.status == 400, "{path} {key:?}: {answer:?}");
+        }
+    }
+    Ok(())
+}

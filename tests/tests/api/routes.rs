@@ -236,7 +236,8 @@ fn every_route_with_bad_input_beside_good() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn operations(document: &Value) -> Vec<(String, String)> {
+/// Method and path of all that the document names.
+pub(crate) fn operations(document: &Value) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (path, operations) in document["paths"].as_object().into_iter().flatten() {
         for method in operations

@@ -1,5 +1,5 @@
-//! T30: what a guest writes to an encrypted disk, the grid's key and the key of the store stand
-//! nowhere in clear.
+//! T30: what a guest writes to an encrypted disk, the grid's key, the API's token and the keys and
+//! passwords of stores stand nowhere in clear.
 //!
 //! A second disk, not encrypted, holds another canary, which must be found: it proves that
 //! the search finds.
@@ -7,8 +7,11 @@
 //! Owns: how secrets get into the daemon, and its lives. Does not own: the search (`search.rs`).
 
 mod search;
+mod swift;
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 
@@ -22,7 +25,7 @@ use vpool_tests::daemon::{Daemon, Flags, World};
 use vpool_tests::nbd::{Client, Door};
 use vpool_tests::report;
 
-use search::{Needle, Searched, key_needles, look, of_process, search, search_store};
+use search::{Needle, Searched, key_needles, look, of_process, search, search_store, text_needles};
 
 const SECRET: &[u8] = b"canary-of-the-sealed-disk-5e1f0c";
 
@@ -44,11 +47,14 @@ fn nothing_secret_in_clear() -> anyhow::Result<()> {
     world.vpool(&["disk", "create", "open", "--size", "64M"])?;
     let doors = [(world.door("sealed"), SECRET), (world.door("open"), OPEN)];
     let mut needles = key_needles(&world.data().join("grid.key"))?;
+    let token = fs::read_to_string(world.data().join("api.token"))?;
+    needles.extend(text_needles("the token of the API", token.trim()));
     needles.push(Needle::secret("the canary of the sealed disk", SECRET));
     needles.push(Needle::open("the canary of the open disk", OPEN));
 
     let daemon = write_over_a_kill(&world, daemon, &doors)?;
     look_at_answers(&world, &daemon, &["sealed"], &needles)?;
+    ask_with_tokens(&world, token.trim(), &needles)?;
     // Both while it runs and after it has ended in order.
     let alive = search(&world, &needles)?;
     daemon.terminate()?;
@@ -146,6 +152,7 @@ fn flags(journal: &str) -> Flags {
     Flags {
         journal: journal.to_owned(),
         cache: "256M".to_owned(),
+        api_tcp: "127.0.0.1:0".to_owned(),
         // All that anything in the daemon has to say.
         log: "trace".to_owned(),
         ..Flags::default()
@@ -200,6 +207,29 @@ fn look_at_answers(
     }
     for (name, bytes) in of_process(daemon)? {
         look(&name, &mut &bytes[..], needles)?;
+    }
+    Ok(())
+}
+
+/// Over TCP, with the token and with one that is nearly it: neither is told.
+fn ask_with_tokens(world: &World, token: &str, needles: &[Needle]) -> anyhow::Result<()> {
+    let version: serde_json::Value =
+        serde_json::from_str(&world.vpool(&["version", "-o", "json"])?)?;
+    let address = version["daemon"]["api_tcp"].as_str().context("TCP")?;
+    for (sent, status) in [(token, " 200 "), (&token[..63], " 401 ")] {
+        let mut stream = TcpStream::connect(address)?;
+        write!(
+            stream,
+            "GET /api/v1/version HTTP/1.0\r\nhost: {address}\r\nauthorization: Bearer {sent}\r\n\r\n"
+        )?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        ensure!(
+            String::from_utf8_lossy(&answer).contains(status),
+            "{}",
+            String::from_utf8_lossy(&answer)
+        );
+        look("an answer over TCP", &mut &answer[..], needles)?;
     }
     Ok(())
 }

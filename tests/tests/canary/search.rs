@@ -79,12 +79,28 @@ pub(crate) struct Searched {
     pub(crate) count: usize,
 }
 
-/// Looks into every file but the key's.
+/// A text in the forms that it might have: as it is, and in base64 at each of the three places that
+/// it may have in what was encoded.
+pub(crate) fn text_needles(name: &'static str, text: &str) -> Vec<Needle> {
+    let mut needles = vec![Needle::secret(name, text.as_bytes())];
+    for skipped in 0..3 {
+        // What shares a digit with what stands before or behind is left out.
+        let encoded = base64(&text.as_bytes()[skipped..]);
+        needles.push(Needle::secret(name, encoded.as_bytes()));
+    }
+    needles
+}
+
+/// Where secrets belong.
+const BOXES: [&str; 2] = ["grid.key", "api.token"];
+
+/// Looks into every file but those.
 pub(crate) fn search(world: &World, needles: &[Needle]) -> anyhow::Result<Searched> {
     let mut files = vec![world.log()];
     collect(world.data(), &mut files)?;
     let mut found_open = false;
-    for path in files.iter().filter(|path| !path.ends_with("grid.key")) {
+    let boxed = |path: &&PathBuf| BOXES.iter().any(|name| path.ends_with(name));
+    for path in files.iter().filter(|path| !boxed(path)) {
         let name = path.display().to_string();
         match File::open(path) {
             Ok(mut file) => found_open |= look(&name, &mut file, needles)?,
@@ -177,4 +193,59 @@ pub(crate) async fn search_store(
     }
     ensure!(count > 0, "the store is empty");
     Ok(Searched { found_open, count })
+}
+
+#[cfg(test)]
+mod tests {
+    //! A secret is found wherever it is.
+
+    use super::{Needle, look, text_needles};
+
+    /// Pieces of odd lengths, so that all lies across them somewhere.
+    struct Slow<'a>(&'a [u8], usize);
+
+    impl std::io::Read for Slow<'_> {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            let bytes = self.0.len().min(self.1).min(into.len());
+            into[..bytes].copy_from_slice(&self.0[..bytes]);
+            self.0 = &self.0[bytes..];
+            Ok(bytes)
+        }
+    }
+
+    #[test]
+    fn a_secret_is_found_wherever_it_is() {
+        let secret = "0123456789abcdef";
+        let needles = text_needles("a", secret);
+        for before in [0, 1, 15, 16, (1 << 20) - 7, 1 << 20, (2 << 20) - 1] {
+            let mut bytes = vec![b'0'; before];
+            bytes.extend_from_slice(secret.as_bytes());
+            bytes.extend_from_slice(b"0123456789abcde");
+            for step in [1 << 20, 65_537] {
+                assert!(
+                    look("x", &mut Slow(&bytes, step), &needles).is_err(),
+                    "{before}"
+                );
+                let less = &bytes[..before + 15];
+                assert!(!look("x", &mut Slow(less, step), &needles).expect("nothing"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_in_base64_is_found_at_every_place() {
+        let needles = text_needles("a", "canary-of-a-password");
+        for encoded in [
+            "Y2FuYXJ5LW9mLWEtcGFzc3dvcmQ=",
+            // x: and xy: before it, as in HTTP's Basic.
+            "eDpjYW5hcnktb2YtYS1wYXNzd29yZA==",
+            "eHk6Y2FuYXJ5LW9mLWEtcGFzc3dvcmQ=",
+            "eHl6OmNhbmFyeS1vZi1hLXBhc3N3b3Jk",
+        ] {
+            let mut bytes = encoded.as_bytes();
+            assert!(look("x", &mut bytes, &needles).is_err(), "{encoded}");
+        }
+        let open = [Needle::open("b", b"open")];
+        assert!(look("x", &mut &b"an open word"[..], &open).expect("no secret"));
+    }
 }

@@ -3,7 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use vpool_test_stores::CephRgw;
+use anyhow::Context;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use vpool_test_stores::{CephRgw, Mode, Proxy};
+use vpool_tests::nbd::Client;
 
 use super::{Place, qemu};
 
@@ -104,5 +108,48 @@ fn wrong_keys_missing_bucket_and_no_server() -> anyhow::Result<()> {
     }
     let list = place.vpool_ok(&["pool", "list"])?;
     assert_eq!(list.lines().count(), 2, "nothing was made: {list}");
+    Ok(())
+}
+
+#[test]
+fn what_takes_too_long_is_left_to_go_on() -> anyhow::Result<()> {
+    let Some(ceph) = CephRgw::shared() else {
+        return Ok(());
+    };
+    ceph.create_bucket("late")?;
+    let runtime = Runtime::new().context("start a runtime for the proxy")?;
+    let proxy = runtime.block_on(Proxy::start(ceph.port()))?;
+    let mode = |mode| runtime.block_on(proxy.set_mode(mode));
+    let place = Place::new()?;
+    let _daemon = place.start()?;
+    let url = format!("{}/late/one", proxy.endpoint());
+    let keys = ceph.credentials_file().to_string_lossy().into_owned();
+    let create = ["pool", "create", "cloud", "--s3", &url];
+    place.vpool_ok(&[&create[..], &["--credentials-file", &keys]].concat())?;
+    place.vpool_ok(&["disk", "create", "cloud:a", "--size", "64M"])?;
+    mode(Mode::Hang)?;
+    let mut client = Client::connect(&place.world.door("cloud:a"), 1)?;
+    client.write(0, &[7; 4096])?;
+    client.flush()?;
+    for arguments in [
+        &["disk", "sync", "cloud:a", "--timeout", "1"][..],
+        &["pool", "sync", "cloud", "--timeout", "1"],
+        &["task", "watch", "1", "--timeout", "1"],
+    ] {
+        let done = place.vpool(arguments)?;
+        assert_eq!(done.code, 6, "{arguments:?}: {done:?}");
+        assert!(done.stderr.contains("task"), "{arguments:?}: {done:?}");
+    }
+    // It goes on, and ends when it can.
+    let state = || -> anyhow::Result<Value> {
+        let text = place.vpool_ok(&["task", "show", "1", "-o", "json"])?;
+        let task: Value = serde_json::from_str(&text)?;
+        // One name is one object, or a list of one.
+        Ok(task.get(0).unwrap_or(&task)["state"].clone())
+    };
+    assert_eq!(state()?, "running");
+    mode(Mode::Pass)?;
+    place.vpool_ok(&["task", "watch", "1", "--timeout", "120"])?;
+    assert_eq!(state()?, "done");
     Ok(())
 }

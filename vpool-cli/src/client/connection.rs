@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use vpool_api::limits::RESPONSE_BYTES_MAX;
+use vpool_tls::Refusal;
 
 use crate::config::{Address, Target};
 use crate::failure::{Exit, Failure};
@@ -55,6 +56,8 @@ pub(super) enum Lost {
     NotConnected(std::io::Error),
     /// The connection ended before the answer was there.
     BrokenOff(anyhow::Error),
+    /// One side does not take the other's certificate: asking again is no use.
+    Refused(Refusal),
 }
 
 /// Asks once; the answer's body is still to come.
@@ -68,6 +71,15 @@ pub(super) async fn ask(target: &Target, ask: &Ask) -> Result<Response<Incoming>
             let stream = within(TcpStream::connect(host)).await?;
             send(stream, host, target, ask).await
         }
+        Address::Https(host) => {
+            let tls = target.tls.as_ref().expect("it is read with the address");
+            let name = host
+                .rsplit_once(':')
+                .map_or(host.as_str(), |(name, _)| name);
+            let stream = within(TcpStream::connect(host)).await?;
+            let stream = within(tls.connect(name, stream)).await?;
+            send(stream, host, target, ask).await
+        }
     }
 }
 
@@ -75,7 +87,18 @@ async fn within<S>(connecting: impl Future<Output = std::io::Result<S>>) -> Resu
     let connected = tokio::time::timeout(CONNECT_TIME_MAX, connecting).await;
     connected
         .unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
-        .map_err(Lost::NotConnected)
+        .map_err(|error| match Refusal::of(&error) {
+            Some(refusal) => Lost::Refused(refusal),
+            None => Lost::NotConnected(error),
+        })
+}
+
+/// What it means that a connection broke off.
+fn broken(error: impl std::error::Error + Send + Sync + 'static) -> Lost {
+    match Refusal::of(&error) {
+        Some(refusal) => Lost::Refused(refusal),
+        None => Lost::BrokenOff(error.into()),
+    }
 }
 
 async fn send<S>(
@@ -87,7 +110,6 @@ async fn send<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let broken = |error: hyper::Error| Lost::BrokenOff(error.into());
     let shaken = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = shaken.map_err(broken)?;
     let mut request = Request::builder()
@@ -144,10 +166,27 @@ pub(super) fn unreachable(target: &Target, error: &std::io::Error) -> Failure {
     }
 }
 
+/// What it means that a certificate was not taken.
+pub(super) fn refused(target: &Target, refusal: &Refusal) -> Failure {
+    let place = place(target);
+    match refusal {
+        Refusal::ByPeer(why) => Failure::new(
+            Exit::Permission,
+            format!("the daemon at {place} does not take this client's certificate: {why}"),
+        )
+        .with_hint("it takes those that its api.tls.client_ca has signed, while they are good"),
+        Refusal::OfPeer(why) => Failure::new(
+            Exit::Unreachable,
+            format!("what answers at {place} is not known to be the daemon: {why}"),
+        )
+        .with_hint("--tls-ca names who signs its certificate, which must hold the name asked for"),
+    }
+}
+
 /// The daemon's place, for people.
 pub(super) fn place(target: &Target) -> String {
     match &target.address {
         Address::Unix(path) => path.display().to_string(),
-        Address::Http(host) => host.clone(),
+        Address::Http(host) | Address::Https(host) => host.clone(),
     }
 }

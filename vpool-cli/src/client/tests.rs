@@ -49,6 +49,7 @@ fn ask_twice(answers: &'static [&'static str], change: bool) -> (Result<Value, E
     let client = Client::new(Target {
         address: Address::Unix(path),
         token: None,
+        tls: None,
     });
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

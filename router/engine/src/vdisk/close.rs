@@ -48,7 +48,7 @@ impl VDisk {
     /// Ends the disk's tasks without shipping: it is being deleted, or its pool is gone.
     pub fn abandon(&self) {
         self.closing.store(true, Ordering::Release);
-        self.fail(Error::new(
+        self.stop_serving(Error::new(
             crate::error::ErrorKind::ShuttingDown,
             format!("disk {} is closed", self.name()),
         ));

@@ -264,6 +264,11 @@ impl VDisk {
     /// Stops serving, for a reason that only a new opening can mend.
     fn fail(&self, error: Error) {
         tracing::error!(disk = %self.name(), %error, "the disk stops serving");
+        self.stop_serving(error);
+    }
+
+    /// Every request is an error from now on.
+    fn stop_serving(&self, error: Error) {
         self.failed.lock().get_or_insert(error);
         self.has_failed.store(true, Ordering::Release);
         // What it holds stays as it is, for requests under way; it keeps no other disk waiting.

@@ -346,10 +346,7 @@ async fn files_that_are_no_identity_are_named() {
             "{bad}: {error:?}"
         );
         let error = with(good, key, bad);
-        assert!(
-            matches!(error, Some(TlsError::ClientCa(_))),
-            "{bad}: {error:?}"
-        );
+        assert!(matches!(error, Some(TlsError::Ca(_))), "{bad}: {error:?}");
     }
     for bad in ["", "x", good] {
         let error = with(good, bad, clients);

@@ -227,17 +227,23 @@ pub(super) async fn repeatable(
     next: Next,
 ) -> Response {
     let changes = ![Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-    if !changes || !request.headers().contains_key(KEY) || is_dry(&request) {
+    if !changes || !request.headers().contains_key(KEY) {
         return next.run(request).await;
     }
-    match answer(repeats, request, next).await {
-        Ok(response) => response,
-        Err(problem) => Failed::from(problem).into_response(),
-    }
+    let answered = match key_of(request.headers()) {
+        Ok(_) if is_dry(&request) => return next.run(request).await,
+        Ok(key) => answer(repeats, key, request, next).await,
+        Err(problem) => Err(problem),
+    };
+    answered.unwrap_or_else(|problem| Failed::from(problem).into_response())
 }
 
-async fn answer(repeats: Arc<Repeats>, request: Request, next: Next) -> Result<Response, Problem> {
-    let key = key_of(request.headers())?;
+async fn answer(
+    repeats: Arc<Repeats>,
+    key: String,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let body = to_bytes(body, REQUEST_BYTES_MAX)
         .await

@@ -1,7 +1,7 @@
 //! The API's listeners: their connections, and what one may cost.
 //!
 //! ```text
-//! accepted ─▶ held: costs next to nothing until the first byte ─▶ served: HTTP ─▶ answered, or cut off
+//! accepted ─▶ held: costs next to nothing until the first byte ─▶ (TLS) ─▶ served: HTTP ─▶ answered, or cut off
 //! ```
 //!
 //! Owns: how many connections there are and how long they may idle, their end. Does not own: where
@@ -25,8 +25,9 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
+use vpool_tls::Tls;
 
 pub(crate) use tcp::bind;
 pub(crate) use unix::Socket;
@@ -34,7 +35,10 @@ pub(crate) use unix::Socket;
 /// Connections that have sent nothing yet; more wait.
 const HELD_MAX: usize = 8192;
 
-/// Connections that have; more wait.
+/// Connections that have and do not say yet who they are, by TLS; more wait.
+const STRANGERS_MAX: usize = 128;
+
+/// Connections that may ask; more wait.
 const SERVED_MAX: usize = 1024;
 
 /// How long a connection may take over the head of a request, or wait for the next one.
@@ -87,9 +91,9 @@ trait Listen: Send + Sync + 'static {
 }
 
 impl Server {
-    fn start(listener: impl Listen, routes: Router) -> Server {
+    fn start(listener: impl Listen, routes: Router, tls: Option<Arc<Tls>>) -> Server {
         let (stop, stopped) = watch::channel(None);
-        let task = tokio::spawn(accept(listener, routes, stopped));
+        let task = tokio::spawn(accept(listener, routes, Lock::new(tls), stopped));
         Server { stop, task }
     }
 
@@ -102,13 +106,60 @@ impl Server {
     }
 }
 
+/// A stream whose client may ask.
+trait Admitted: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Admitted for S {}
+
+/// What a connection must get through before it may ask.
+#[derive(Debug, Clone)]
+struct Lock {
+    tls: Option<Arc<Tls>>,
+    strangers: Arc<Semaphore>,
+    served: Arc<Semaphore>,
+}
+
+impl Lock {
+    fn new(tls: Option<Arc<Tls>>) -> Lock {
+        Lock {
+            tls,
+            strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
+            served: Arc::new(Semaphore::new(SERVED_MAX)),
+        }
+    }
+
+    /// The stream and its place, once its client has sent something and shown who it is.
+    async fn open(self, stream: impl Stream) -> Option<(Box<dyn Admitted>, OwnedSemaphorePermit)> {
+        // Who sends nothing leaves by itself.
+        let begun = tokio::time::timeout(HEAD_TIME_MAX, begun(&stream)).await;
+        if !matches!(begun, Ok(Ok(()))) {
+            return None;
+        }
+        let stream: Box<dyn Admitted> = match &self.tls {
+            None => Box::new(stream),
+            Some(tls) => {
+                let _place = self.strangers.acquire().await.expect("it is never closed");
+                match tokio::time::timeout(HEAD_TIME_MAX, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => Box::new(stream),
+                    Ok(Err(error)) => {
+                        tracing::debug!(%error, "a client of the API is not let in");
+                        return None;
+                    }
+                    Err(_) => return None,
+                }
+            }
+        };
+        let place = self.served.acquire_owned().await;
+        Some((stream, place.expect("it is never closed")))
+    }
+}
+
 async fn accept(
     listener: impl Listen,
     routes: Router,
+    lock: Lock,
     mut stopped: watch::Receiver<Option<Duration>>,
 ) {
     let held = Arc::new(Semaphore::new(HELD_MAX));
-    let served = Arc::new(Semaphore::new(SERVED_MAX));
     let graceful = GracefulShutdown::new();
     let until_stopped = stopped.clone();
     let mut stop = std::pin::pin!(stop_time(&mut stopped));
@@ -124,23 +175,19 @@ async fn accept(
         };
         match accepted {
             Ok(stream) => {
-                let (routes, served) = (routes.clone(), served.clone());
+                let (routes, lock) = (routes.clone(), lock.clone());
                 let (watcher, mut stopped) = (graceful.watcher(), until_stopped.clone());
                 tokio::spawn(async move {
-                    let place = tokio::select! {
+                    let opened = tokio::select! {
                         biased;
                         _ = stop_time(&mut stopped) => return,
-                        // Who sends nothing leaves by itself.
-                        readable = tokio::time::timeout(HEAD_TIME_MAX, begun(&stream)) => {
-                            if !matches!(readable, Ok(Ok(()))) {
-                                return;
-                            }
-                            served.acquire_owned().await.expect("it is never closed")
-                        }
+                        opened = lock.open(stream) => opened,
                     };
                     drop(held);
-                    serve(stream, routes, watcher).await;
-                    drop(place);
+                    if let Some((stream, place)) = opened {
+                        serve(stream, routes, watcher).await;
+                        drop(place);
+                    }
                 });
             }
             Err(error) => {
@@ -167,7 +214,7 @@ async fn stop_time(stopped: &mut watch::Receiver<Option<Duration>>) -> Duration 
     }
 }
 
-async fn serve(stream: impl Stream, routes: Router, watcher: Watcher) {
+async fn serve(stream: Box<dyn Admitted>, routes: Router, watcher: Watcher) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)

@@ -1,5 +1,7 @@
 //! The rules that hold for every path, without a daemon behind them.
 
+mod random;
+
 use std::sync::Arc;
 
 use axum::Router;

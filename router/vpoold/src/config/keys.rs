@@ -18,6 +18,10 @@ pub(crate) const CACHE_SIZE: &str = "cache_size";
 pub(crate) const LOG: &str = "log";
 pub(crate) const API_SOCKET: &str = "api.socket";
 pub(crate) const API_TCP: &str = "api.tcp";
+pub(crate) const API_INSECURE_LISTEN: &str = "api.insecure_listen";
+pub(crate) const API_TLS_CERTIFICATE: &str = "api.tls.certificate";
+pub(crate) const API_TLS_KEY: &str = "api.tls.key";
+pub(crate) const API_TLS_CLIENT_CA: &str = "api.tls.client_ca";
 pub(crate) const NBD_SOCKET: &str = "nbd.socket";
 pub(crate) const NBD_TCP: &str = "nbd.tcp";
 pub(crate) const NBD_TLS_CERTIFICATE: &str = "nbd.tls.certificate";
@@ -127,8 +131,52 @@ pub(crate) const KEYS: &[Key] = &[
         kind: Kind::Tcp,
         default: Fallback::Is("127.0.0.1:7480"),
         about: "Where the API listens on TCP, for those who have the token in api.token in data_dir:\n\
-                a loopback ADDRESS:PORT, or off.",
+                ADDRESS:PORT, or off. Another address than a loopback one needs [api.tls].",
         live: false,
+    },
+    Key {
+        name: API_INSECURE_LISTEN,
+        flag: "insecure-listen",
+        kind: Kind::Switch,
+        default: Fallback::Is("false"),
+        about: "Whether the API may listen beyond loopback without TLS. Who can listen in on the\n\
+                network between has the token then, and with it everything.",
+        live: false,
+    },
+    Key {
+        name: API_TLS_CERTIFICATE,
+        flag: "api-tls-certificate",
+        kind: Kind::Path,
+        default: Fallback::Unset {
+            means: "no TLS",
+            example: "/etc/vpool/api-cert.pem",
+        },
+        about: "The certificate of this server for the API over TCP, with those between it and its\n\
+                CA, in PEM. Clients call the server by a name in it.",
+        live: true,
+    },
+    Key {
+        name: API_TLS_KEY,
+        flag: "api-tls-key",
+        kind: Kind::Path,
+        default: Fallback::Unset {
+            means: "no TLS",
+            example: "/etc/vpool/api-key.pem",
+        },
+        about: "The private key to it, in PEM. Nobody but vpoold should be able to read it.",
+        live: true,
+    },
+    Key {
+        name: API_TLS_CLIENT_CA,
+        flag: "api-tls-client-ca",
+        kind: Kind::Path,
+        default: Fallback::Unset {
+            means: "no TLS",
+            example: "/etc/vpool/api-clients.pem",
+        },
+        about: "The certificates of those who sign clients' certificates, in PEM. Every client whose\n\
+                certificate one of them has signed may do everything, without the token.",
+        live: true,
     },
     Key {
         name: NBD_SOCKET,

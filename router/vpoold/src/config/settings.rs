@@ -24,10 +24,14 @@ pub(crate) struct Settings {
     pub(crate) api_socket: Option<PathBuf>,
     /// `None`: not on TCP.
     pub(crate) api_tcp: Option<SocketAddr>,
+    /// `None`: no TLS on it.
+    pub(crate) api_tls: Option<TlsFiles>,
     /// `None`: not on TCP.
     pub(crate) nbd_tcp: Option<SocketAddr>,
     /// `None`: no TLS on it.
     pub(crate) nbd_tls: Option<TlsFiles>,
+    /// Whether nothing is said on it before TLS.
+    pub(crate) nbd_tls_required: bool,
     /// SSD for all journals.
     pub(crate) journal_bytes: u64,
     /// Memory for caches and maps.
@@ -49,17 +53,30 @@ pub(crate) struct TlsFiles {
     pub(crate) key: PathBuf,
     /// Who signs clients' certificates.
     pub(crate) client_ca: PathBuf,
-    /// Whether nothing is said before TLS.
-    pub(crate) required: bool,
 }
+
+/// Certificate, key and CA of the API's door.
+const API_TLS: [&str; 3] = [
+    keys::API_TLS_CERTIFICATE,
+    keys::API_TLS_KEY,
+    keys::API_TLS_CLIENT_CA,
+];
+
+/// The same of the NBD door.
+const NBD_TLS: [&str; 3] = [
+    keys::NBD_TLS_CERTIFICATE,
+    keys::NBD_TLS_KEY,
+    keys::NBD_TLS_CLIENT_CA,
+];
 
 impl Settings {
     /// What the keys come to, or which of them do not go together.
     pub(crate) fn new(effective: &Effective, demo: bool) -> anyhow::Result<Settings> {
         let nbd_tls = effective.nbd_tls()?;
+        let nbd_tls_required = effective.switch(keys::NBD_TLS_REQUIRED);
         let nbd_tcp = effective.tcp(keys::NBD_TCP);
         if let Some(address) = nbd_tcp {
-            let proved = nbd_tls.as_ref().is_some_and(|tls| tls.required);
+            let proved = nbd_tls.is_some() && nbd_tls_required;
             ensure!(
                 address.ip().is_loopback() || proved,
                 "{}: {}: {address} can be reached from other hosts, of which each must prove who \
@@ -69,12 +86,16 @@ impl Settings {
                 keys::NBD_TCP
             );
         }
+        let api_tls = effective.tls_files(&API_TLS, &[])?;
         let api_tcp = effective.tcp(keys::API_TCP);
         if let Some(address) = api_tcp {
+            let insecure = effective.switch(keys::API_INSECURE_LISTEN);
             ensure!(
-                address.ip().is_loopback(),
-                "{}: {}: {address} can be reached from other hosts, and the API is not encrypted: \
-                 its token could be read on the way; take a loopback address (127.0.0.1 or ::1)",
+                address.ip().is_loopback() || api_tls.is_some() || insecure,
+                "{}: {}: {address} can be reached from other hosts, and the token could be read on \
+                 the way: set api.tls.certificate, api.tls.key and api.tls.client_ca; or take a \
+                 loopback address (127.0.0.1 or ::1); or say --insecure-listen, where the network \
+                 between is trusted",
                 effective.entry(keys::API_TCP).origin,
                 keys::API_TCP
             );
@@ -85,8 +106,10 @@ impl Settings {
             nbd_socket: effective.path(keys::NBD_SOCKET),
             api_socket: effective.path(keys::API_SOCKET),
             api_tcp,
+            api_tls,
             nbd_tcp,
             nbd_tls,
+            nbd_tls_required,
             journal_bytes: effective.bytes(keys::JOURNAL_SIZE),
             memory_bytes: effective.bytes(keys::MEMORY),
             cache_bytes: effective.bytes(keys::CACHE_SIZE),
@@ -147,26 +170,24 @@ impl Effective {
         given
     }
 
-    /// The three files of NBD's TLS, or none of them.
+    /// NBD's files. That it is required says nothing without them.
     fn nbd_tls(&self) -> anyhow::Result<Option<TlsFiles>> {
-        let names = [
-            keys::NBD_TLS_CERTIFICATE,
-            keys::NBD_TLS_KEY,
-            keys::NBD_TLS_CLIENT_CA,
-        ];
-        let required = self.switch(keys::NBD_TLS_REQUIRED);
+        self.tls_files(&NBD_TLS, &[keys::NBD_TLS_REQUIRED])
+    }
+
+    /// The three files of a door's TLS, or none of them, and then nothing `more` of it either.
+    fn tls_files(&self, names: &[&str; 3], more: &[&str]) -> anyhow::Result<Option<TlsFiles>> {
         let files = names.map(|name| self.path(name));
         if let [Some(certificate), Some(key), Some(client_ca)] = files {
             return Ok(Some(TlsFiles {
                 certificate,
                 key,
                 client_ca,
-                required,
             }));
         }
-        let all = names.into_iter().chain([keys::NBD_TLS_REQUIRED]);
+        let all = names.iter().chain(more);
         let mut set = all.map(|name| self.entry(name));
-        let missing = names.into_iter().find(|name| self.path(name).is_none());
+        let missing = names.iter().find(|name| self.path(name).is_none());
         match (set.find(|entry| entry.origin != Origin::Default), missing) {
             (Some(set), Some(missing)) => bail!(
                 "{}: {} is set, but {missing} is not: the three files go together",

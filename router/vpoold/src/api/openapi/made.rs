@@ -16,9 +16,22 @@ fn made() -> Value {
     let mut document = serde_json::to_value(document).expect("it is plain data");
     document["components"]["securitySchemes"] = json!({
         "token": {"type": "http", "scheme": "bearer",
-            "description": "Over TCP; the unix socket needs none"}
+            "description": "Over TCP; the unix socket needs none, and TLS a certificate instead"},
+        "certificate": {"type": "mutualTLS",
+            "description": "A client's certificate, where the daemon listens with TLS"}
     });
-    document["security"] = json!([{"token": []}]);
+    document["security"] = json!([{"token": []}, {"certificate": []}]);
+    // With `fields=` they carry only what was asked for.
+    let schemas = document["components"]["schemas"].as_object_mut();
+    for (name, schema) in schemas.expect("there are types") {
+        if let Some(item) = schema.pointer_mut("/properties/items/items")
+            && name.starts_with("List_")
+        {
+            item.as_object_mut()
+                .expect("it is a type")
+                .remove("required");
+        }
+    }
     let paths = document["paths"].as_object_mut().expect("there are paths");
     for (path, operations) in paths {
         for (method, operation) in operations.as_object_mut().expect("there are methods") {

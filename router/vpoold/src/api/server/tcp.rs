@@ -1,15 +1,17 @@
-//! The API on a loopback address.
+//! The API on a TCP address.
 //!
-//! Owns: the address. Does not own: who may ask there (`guard.rs`), the connections.
+//! Owns: the address. Does not own: who may ask there (`guard.rs`, `vpool-tls`), the connections.
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::Context;
 use axum::Router;
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
+use vpool_tls::Tls;
 
 use super::{Listen, Server, Stream, peek};
 
@@ -61,8 +63,8 @@ impl Bound {
         self.address
     }
 
-    /// Answers there.
-    pub(crate) fn serve(self, routes: Router) -> Server {
-        Server::start(self.listener, routes)
+    /// Answers there, with TLS behind it.
+    pub(crate) fn serve(self, routes: Router, tls: Option<Arc<Tls>>) -> Server {
+        Server::start(self.listener, routes, tls)
     }
 }

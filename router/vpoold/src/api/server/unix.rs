@@ -63,7 +63,7 @@ impl Socket {
             )
         })?;
         Ok(Socket {
-            server: Server::start(listener, routes),
+            server: Server::start(listener, routes, None),
             path: path.to_owned(),
         })
     }

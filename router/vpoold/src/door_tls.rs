@@ -1,7 +1,7 @@
-//! TLS at the NBD door, from the files that the configuration names.
+//! TLS at the doors on TCP, from the files that the configuration names.
 //!
 //! Owns: reading them, errors that name them. Does not own: what is in them (`vpool-tls`), when TLS
-//! begins (`vpool-nbd`).
+//! begins (`vpool-nbd`, `api/server.rs`).
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,10 +14,31 @@ use futures::future::{BoxFuture, FutureExt};
 use vpool_nbd::{Secure, Stream};
 use vpool_tls::{Identity, Tls, TlsError};
 
-use crate::config::TlsFiles;
+use crate::config::{Settings, TlsFiles};
 
 /// More than any file of certificates; what is larger is another file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Of the doors that have it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DoorTls {
+    pub(crate) nbd: Option<Arc<Tls>>,
+    pub(crate) api: Option<Arc<Tls>>,
+}
+
+impl DoorTls {
+    /// As the settings say.
+    pub(crate) fn read(settings: &Settings) -> anyhow::Result<DoorTls> {
+        let tls = |files: &Option<TlsFiles>| {
+            let identity = files.as_ref().map(read).transpose();
+            identity.map(|identity| identity.map(Tls::new))
+        };
+        Ok(DoorTls {
+            nbd: tls(&settings.nbd_tls)?,
+            api: tls(&settings.api_tls)?,
+        })
+    }
+}
 
 /// TLS, as the NBD door takes it.
 #[derive(Debug)]
@@ -43,7 +64,7 @@ pub(crate) fn read(files: &TlsFiles) -> anyhow::Result<Identity> {
         let file = match &error {
             TlsError::Certificate(_) | TlsError::Pair(_) => &files.certificate,
             TlsError::Key(_) => &files.key,
-            TlsError::ClientCa(_) => &files.client_ca,
+            TlsError::Ca(_) => &files.client_ca,
         };
         anyhow!("cannot use {} for TLS: {error}", file.display())
     })
