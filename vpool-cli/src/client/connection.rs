@@ -132,9 +132,18 @@ where
         .body(Full::new(ask.body.clone()))
         .context("build the request")
         .map_err(Lost::BrokenOff)?;
-    // Ends with the answer; a failure reaches the sender and the body too.
-    tokio::spawn(connection);
-    sender.send_request(request).await.map_err(broken)
+    // Ends with the answer; a failure reaches the body too.
+    let connection = tokio::spawn(connection);
+    let error = match sender.send_request(request).await {
+        Ok(response) => return Ok(response),
+        Err(error) => error,
+    };
+    drop(sender);
+    // It may know why, where the sender has only heard that it is over.
+    match connection.await {
+        Ok(Err(why)) if Refusal::of(&why).is_some() => Err(broken(why)),
+        _ => Err(broken(error)),
+    }
 }
 
 /// The whole body of an answer, within bounds.
