@@ -136,7 +136,7 @@ impl Router {
             slot.refuse_attached("shrink")?;
             let last = disk.make_durable().await?;
             let noted = self
-                .note_change(&open, &slot, |entry| {
+                .note_change(open, slot, |entry| {
                     entry.size = size;
                     entry.settings.cut_after = last;
                 })
