@@ -6,7 +6,8 @@
 //!
 //! Rules that hold at all times ([`State::check`]):
 //! - names of pools are unique in the grid, names of disks in their pool;
-//! - a disk's epochs are given out once each, ascending, each to a uid of its own (P2);
+//! - a disk's epochs are given out once each, ascending, each to a uid of its own (P2), in each
+//!   generation of its pool;
 //! - an end that has been sealed is never sealed otherwise (P1);
 //! - every command may come twice: the second time it changes nothing and answers the same.
 

@@ -37,6 +37,32 @@ const CALM_MS: f64 = 4.0;
 /// Five times the figure to show: twice as slow as alone.
 const SLOWDOWN_MAX: f64 = 10.0;
 
+/// The largest write goes into the smallest journal, which never has room for it at once: piece by
+/// piece, from the memory that it was received in.
+#[test]
+fn the_largest_write_on_the_smallest_journal() -> anyhow::Result<()> {
+    let world = World::new("largest")?;
+    let daemon = world.start(&Flags {
+        journal: "128M".into(),
+        ..Flags::default()
+    })?;
+    let mut client = Client::connect(&world.door("demo"), 1)?;
+    let length = usize::try_from(WRITE_BYTES_MAX)?;
+    let data: Vec<u8> = (0..length)
+        .map(|at| u8::try_from(at / 4096 % 251).expect("below 251"))
+        .collect();
+    for start in [0, WRITE_BYTES_MAX, 0] {
+        client.write(start, &data)?;
+    }
+    client.flush()?;
+    for start in [0, WRITE_BYTES_MAX] {
+        ensure!(client.read(start, WRITE_BYTES_MAX)? == data, "at {start}");
+    }
+    drop(client);
+    daemon.terminate()?;
+    Ok(())
+}
+
 #[test]
 fn hostile_clients_cost_little() -> anyhow::Result<()> {
     if !need::that(

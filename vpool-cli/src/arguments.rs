@@ -141,6 +141,13 @@ pub(crate) enum Noun {
     /// Look for what is wrong here, and say what to do about it
     #[command(after_help = "Example:\n  vpool doctor || vpool events")]
     Doctor,
+    /// Write one file for those who help from afar: no keys, passwords or data are in it
+    #[command(after_help = "Example:\n  vpool support-bundle vpool-support.json")]
+    SupportBundle {
+        /// A file that is not there yet, or - for the standard output
+        #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+        file: PathBuf,
+    },
     /// Print the completions for a shell
     #[command(after_help = "Example:\n  . <(vpool completion bash)")]
     Completion {

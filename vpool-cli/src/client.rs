@@ -86,6 +86,12 @@ impl Client {
         decode(&answer.await.map_err(late)??)
     }
 
+    /// Asks for what is no JSON.
+    pub(crate) async fn text(&self, path: &str) -> Result<String, Failure> {
+        let answer = self.repeat(Ask::get(path)).await?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
     /// All pages of a list. `query` is what stands behind the `?`, or nothing.
     pub(crate) async fn list<T: DeserializeOwned>(
         &self,

@@ -22,6 +22,28 @@ use crate::version::OWN;
 
 /// Looks at everything; fails if something is wrong.
 pub(crate) async fn run(client: &Client, output: &Output) -> Result<(), Failure> {
+    let (checks, reached) = checks(client).await;
+    let count = |state| checks.iter().filter(|check| check.state == state).count();
+    let (wrong, warnings) = (count(State::Wrong), count(State::Warning));
+    let total = u64::try_from(checks.len()).unwrap_or(u64::MAX);
+    let list = List {
+        items: checks,
+        total,
+        next: None,
+    };
+    output.list(&list, "")?;
+    match (wrong, reached) {
+        (0, _) => output.done(&match warnings {
+            0 => "\nall is well".to_owned(),
+            _ => format!("\nnothing is wrong; {warnings} warning(s)"),
+        }),
+        (1, Err(failure)) if failure.exit() == Exit::Permission => Err(failure),
+        (wrong, _) => Err(Failure::failed(format!("{wrong} thing(s) are wrong"))),
+    }
+}
+
+/// What is found, and whether the daemon answers.
+pub(crate) async fn checks(client: &Client) -> (Vec<Check>, Result<Version, Failure>) {
     let mut checks = Vec::new();
     let reached = client.get::<Version>("/api/v1/version").await;
     match &reached {
@@ -47,24 +69,7 @@ pub(crate) async fn run(client: &Client, output: &Output) -> Result<(), Failure>
     checks.push(host::clock());
     checks.push(host::program("qemu-img", "qemu-utils", "disk import and disk export").await);
     checks.push(host::program("fio", "fio", "vpool bench").await);
-
-    let count = |state| checks.iter().filter(|check| check.state == state).count();
-    let (wrong, warnings) = (count(State::Wrong), count(State::Warning));
-    let total = u64::try_from(checks.len()).unwrap_or(u64::MAX);
-    let list = List {
-        items: checks,
-        total,
-        next: None,
-    };
-    output.list(&list, "")?;
-    match (wrong, reached) {
-        (0, _) => output.done(&match warnings {
-            0 => "\nall is well".to_owned(),
-            _ => format!("\nnothing is wrong; {warnings} warning(s)"),
-        }),
-        (1, Err(failure)) if failure.exit() == Exit::Permission => Err(failure),
-        (wrong, _) => Err(Failure::failed(format!("{wrong} thing(s) are wrong"))),
-    }
+    (checks, reached)
 }
 
 fn versions(daemon: &Version) -> Check {

@@ -57,6 +57,29 @@ pub(crate) async fn run(
     }
 }
 
+/// The events that the daemon keeps.
+pub(crate) async fn kept(client: &Client) -> Result<Vec<Event>, Failure> {
+    let until = newest(client).await?;
+    let mut kept = Vec::new();
+    let read =
+        client.events(EVENTS, Some("0".to_owned()), |message| {
+            if !message.data.is_empty() {
+                let event = serde_json::from_str(&message.data);
+                kept.push(event.map_err(|error| {
+                    Failure::failed(format!("an event makes no sense: {error}"))
+                })?);
+            }
+            match message.id.parse::<u64>() {
+                Ok(id) if id < until => Ok(()),
+                _ => Err(Failure::closed()),
+            }
+        });
+    match read.await {
+        Err(failure) if failure.exit() != Exit::Closed => Err(failure),
+        _ => Ok(kept),
+    }
+}
+
 /// The newest event so far: what a stream without a beginning says first.
 async fn newest(client: &Client) -> Result<u64, Failure> {
     let mut newest = None;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! arguments ─▶ config ─▶ client ─ unix socket, or loopback with a token ─▶ vpoold
-//!     └─▶ pools, disks, tasks, events, top, bench, doctor ─▶ output, exit code
+//!     └─▶ pools, disks, tasks, events, top, bench, doctor, support ─▶ output, exit code
 //!              └─▶ images ─ NBD ─▶ vpoold
 //! ```
 //!
@@ -31,6 +31,7 @@ mod pools;
 mod progress;
 mod several;
 mod signals;
+mod support;
 mod tasks;
 mod top;
 mod version;
@@ -117,6 +118,7 @@ async fn answer(client: &Client, output: &Output, noun: Noun) -> Result<(), Fail
         Noun::Top { once, interval } => top::run(client, output, once, interval).await,
         Noun::Bench(bench) => bench::run(client, output, bench).await,
         Noun::Doctor => doctor::run(client, output).await,
+        Noun::SupportBundle { file } => support::run(client, &file).await,
         Noun::Version => version::run(client, output).await,
         Noun::Completion { shell } => generate::completion(shell),
         Noun::Man { directory } => generate::man(&directory),

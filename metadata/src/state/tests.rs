@@ -463,7 +463,8 @@ pub(crate) fn commands() -> impl Strategy<Value = Vec<Command>> {
     proptest::collection::vec(command, 1..120)
 }
 
-/// What may never be undone for a disk while it exists: its epochs and their uids, its ends.
+/// What may never be undone for a disk while it exists, in one generation of its pool: its epochs and
+/// their uids, its ends.
 #[derive(Debug, Default)]
 struct Given {
     epochs: BTreeMap<Epoch, StreamUid>,
@@ -471,7 +472,12 @@ struct Given {
     bases: BTreeMap<Epoch, Base>,
 }
 
-fn observe(given: &mut BTreeMap<DiskId, Given>, command: &Command, outcome: Outcome) {
+fn observe(
+    given: &mut BTreeMap<DiskId, Given>,
+    before: &State,
+    command: &Command,
+    outcome: Outcome,
+) {
     match (command, outcome) {
         (Command::Bump(disk, from, uid), Outcome::Epoch(epoch)) => {
             let disk = given.entry(*disk).or_default();
@@ -495,7 +501,12 @@ fn observe(given: &mut BTreeMap<DiskId, Given>, command: &Command, outcome: Outc
             let sealed = disk.bases.entry(*epoch).or_insert_with(|| base.clone());
             assert_eq!(sealed, base, "an epoch was sealed twice");
         }
-        (Command::AdoptPool(_, disks), _) => {
+        (Command::AdoptPool(pool, disks), _) => {
+            let old = before.pools.get(&pool.id);
+            if old.is_some_and(|old| old.generation < pool.generation) {
+                // The bucket is all that counts; a disk that is not in it is no more.
+                given.retain(|id, _| before.disks.get(id).is_none_or(|disk| disk.pool != pool.id));
+            }
             for disk in disks {
                 let Some((epoch, uid, base)) = &disk.newest else {
                     continue;
@@ -523,7 +534,7 @@ proptest! {
             match state.apply(command) {
                 Ok(outcome) => {
                     state.check().unwrap();
-                    observe(&mut given, command, outcome);
+                    observe(&mut given, &before, command, outcome);
                     if repeat >> (number % 64) & 1 == 1 {
                         let then = state.clone();
                         assert_eq!(state.apply(command).unwrap(), outcome);

@@ -1,6 +1,6 @@
 //! The receiving buffer of a connection.
 //!
-//! Owns: [`Input`]. Does not own: the meaning of the bytes, the budget's rules.
+//! Owns: [`Input`], [`Payload`]. Does not own: the meaning of the bytes, the budget's rules.
 //!
 //! ```text
 //! 0          start            end            storage.len()
@@ -19,6 +19,31 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::budget::Permit;
 use crate::limits::{ACTIVE_BUFFER_BYTES, IDLE_BUFFER_BYTES};
+
+/// The payload of a request, and what is paid for it until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Payload {
+    storage: Vec<u8>,
+    start: usize,
+    end: usize,
+    _permit: Option<Permit>,
+}
+
+impl Payload {
+    /// A copy of what still lies elsewhere.
+    pub(crate) fn copy(bytes: &[u8], permit: Option<Permit>) -> Payload {
+        Payload {
+            storage: bytes.to_vec(),
+            start: 0,
+            end: bytes.len(),
+            _permit: permit,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.storage[self.start..self.end]
+    }
+}
 
 /// Bytes received and not yet executed.
 #[derive(Debug)]
@@ -101,6 +126,23 @@ impl Input {
             self.resize(IDLE_BUFFER_BYTES);
             self.permit = None;
         }
+    }
+
+    /// Hands over the buffer itself, with what was paid for it, if it holds nothing but one request
+    /// of a header and a payload that is larger than the active size. A second copy of such a
+    /// payload might never be granted.
+    pub(crate) fn take_alone(&mut self, header: usize, payload: usize) -> Option<Payload> {
+        if payload <= ACTIVE_BUFFER_BYTES || self.unread().len() != header + payload {
+            return None;
+        }
+        let fresh = Input::new();
+        let old = std::mem::replace(self, fresh);
+        Some(Payload {
+            start: old.start + header,
+            end: old.end,
+            storage: old.storage,
+            _permit: old.permit,
+        })
     }
 
     /// Receives once. `need` is the length in bytes of the first unread request as far as

@@ -14,6 +14,7 @@ use vpool_nbd_wire::limits::EXTENTS_MAX;
 use vpool_nbd_wire::{CommandFlags, Request};
 
 use crate::budget::{Budget, Permit};
+use crate::input::Payload;
 
 /// A request under way.
 pub(crate) type Job = BoxFuture<'static, Finished>;
@@ -66,15 +67,10 @@ pub(crate) fn flush(device: Attached, request: Request) -> Job {
 
 /// A write that waits for room as it goes, then its flush if it is a FUA write. Its memory is
 /// given back when it is done.
-pub(crate) fn write(
-    device: Attached,
-    request: Request,
-    data: Vec<u8>,
-    permit: Option<Permit>,
-) -> Job {
+pub(crate) fn write(device: Attached, request: Request, payload: Payload) -> Job {
     Box::pin(async move {
-        let mut done = device.write(request.offset, &data).await;
-        drop((data, permit));
+        let mut done = device.write(request.offset, payload.bytes()).await;
+        drop(payload);
         if done.is_ok() && request.flags.has(CommandFlags::FUA) {
             done = device.flush().await;
         }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use vpool_block::{Accepted, BlockError, Write};
 use vpool_nbd_wire::{Command, CommandFlags, Request};
 
-use crate::budget::Permit;
+use crate::input::Payload;
 use crate::jobs;
 use crate::limits::{BATCH_WRITES_MAX, JOBS_MAX, WAITING_WRITES_MAX};
 use crate::session::{Session, SessionError};
@@ -32,8 +32,7 @@ const WRITE_WHOLE_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 struct Waiting {
     request: Request,
-    data: Vec<u8>,
-    _permit: Option<Permit>,
+    payload: Payload,
 }
 
 /// Writes that wait for room, oldest first.
@@ -143,24 +142,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Puts the first write of the input into the line, or blocks it.
     fn join_line(&mut self, request: Request, payload: usize) -> bool {
-        let permit = match payload {
-            0 => None,
-            _ => self.budget.try_request(payload),
-        };
-        let full = self.line.waiting.len() >= WAITING_WRITES_MAX;
-        if full || (payload > 0 && permit.is_none()) {
+        if self.line.waiting.len() >= WAITING_WRITES_MAX {
             self.line.blocked = true;
             return false;
         }
         let header = Request::header_bytes(self.agreed.mode);
-        let data = self.input.unread()[header..header + payload].to_vec();
-        self.input.consume(header + payload);
-        self.line.waiting.push_back(Waiting {
-            request,
-            data,
-            _permit: permit,
-        });
+        let taken = self.input.take_alone(header, payload);
+        let Some(payload) = taken.or_else(|| self.copy_payload(header, payload)) else {
+            self.line.blocked = true;
+            return false;
+        };
+        self.line.waiting.push_back(Waiting { request, payload });
         true
+    }
+
+    /// A copy of the first payload of the input, if there is memory for it.
+    fn copy_payload(&mut self, header: usize, payload: usize) -> Option<Payload> {
+        let permit = match payload {
+            0 => None,
+            _ => Some(self.budget.try_request(payload)?),
+        };
+        let bytes = &self.input.unread()[header..header + payload];
+        let copy = Payload::copy(bytes, permit);
+        self.input.consume(header + payload);
+        Some(copy)
     }
 
     /// Moves the line. Returns whether anything moved.
@@ -206,7 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 .map(|waiting| {
                     let write = Write {
                         offset: waiting.request.offset,
-                        data: &waiting.data,
+                        data: waiting.payload.bytes(),
                     };
                     (waiting.request, write)
                 })
@@ -215,19 +220,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let taken = self.settle(&requests, accepted)?;
             self.line.waiting.drain(..taken);
             moved |= taken > 0;
-            let large = |waiting: &mut Waiting| waiting.data.len() > WRITE_WHOLE_BYTES;
+            let large = |waiting: &mut Waiting| waiting.payload.bytes().len() > WRITE_WHOLE_BYTES;
             if taken == 0
                 && let Some(first) = self.line.waiting.pop_front_if(large)
             {
                 // There is room, but not for all of it at once: as a job of its own it goes in
                 // piece by piece, so that no write is too large for a disk that is nearly full.
                 let device = self.agreed.device.clone();
-                self.jobs.push(jobs::write(
-                    device,
-                    first.request,
-                    first.data,
-                    first._permit,
-                ));
+                self.jobs
+                    .push(jobs::write(device, first.request, first.payload));
                 moved = true;
             }
             if taken < count {

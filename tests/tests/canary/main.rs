@@ -193,6 +193,9 @@ fn look_at_answers(
         world.vpool(&["disk", "list", "-o", "json"])?,
         world.vpool(&["pool", "show", "default", "-o", "json"])?,
     ];
+    let bundle = world.vpool(&["support-bundle", "-"])?;
+    ensure!(bundle.contains("\"pools\""), "{bundle}");
+    texts.push(bundle);
     for disk in disks {
         texts.push(world.vpool(&["disk", "show", disk, "-o", "json"])?);
         texts.push(world.vpool(&["disk", "attach", disk, "-o", "json"])?);

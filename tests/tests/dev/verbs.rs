@@ -291,6 +291,38 @@ fn bench_never_writes_where_data_is() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// One file, for its owner alone, with all parts or why they are missing; never over another file.
+#[test]
+fn a_support_bundle_is_whole_also_without_a_daemon() -> anyhow::Result<()> {
+    let place = Place::new()?;
+    let daemon = place.start()?;
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("bundle.json");
+    let name = file.to_string_lossy().into_owned();
+    let said = place.vpool(&["support-bundle", &name])?;
+    assert_eq!(said.code, 0, "{said:?}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file)?.permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let bundle: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
+    assert_eq!(bundle["bundle"], 1);
+    assert_eq!(bundle["pools"][0]["name"], "default");
+    assert_eq!(bundle["disks"][0]["name"], "demo");
+    let metrics = bundle["metrics"].as_str().unwrap_or_default();
+    assert!(metrics.contains("vpool_"), "{metrics}");
+    for list in ["checks", "tasks", "events"] {
+        assert!(bundle[list].is_array(), "{list}: {}", bundle[list]);
+    }
+    let again = place.vpool(&["support-bundle", &name])?;
+    assert_eq!(again.code, 5, "{again:?}");
+    daemon.kill()?;
+    let without = place.vpool(&["support-bundle", "-"])?;
+    assert_eq!(without.code, 0, "{without:?}");
+    let bundle: Value = serde_json::from_str(&without.stdout)?;
+    assert!(bundle["pools"]["error"].is_string(), "{bundle}");
+    assert!(bundle["checks"].is_array(), "{bundle}");
+    Ok(())
+}
+
 #[test]
 fn doctor_names_what_is_wrong() -> anyhow::Result<()> {
     let place = Place::new()?;
