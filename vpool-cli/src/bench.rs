@@ -38,6 +38,7 @@ struct Measured {
 /// Measures and prints.
 pub(crate) async fn run(client: &Client, output: &Output, bench: Bench) -> Result<(), Failure> {
     let connection: Connection = client.get(&path(&bench.named.disk, "/connection")).await?;
+    client.check_data_is_here(&connection).await?;
     let disk: Disk = match bench.mode.contains("write") {
         true => empty_disk(client, &bench, &connection).await?,
         false => client.get(&path(&bench.named.disk, "")).await?,

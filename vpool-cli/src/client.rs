@@ -16,9 +16,9 @@ use http_body_util::BodyExt;
 use hyper::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use vpool_api::{Code, DryRun, Health, List, Problem};
+use vpool_api::{Code, Connection, DryRun, Health, List, Problem, Version};
 
-use crate::config::Target;
+use crate::config::{Address, Target};
 use crate::failure::{Exit, Failure};
 use connection::{Ask, Lost, ask, refused, unreachable, whole};
 pub(crate) use sse::Message;
@@ -72,6 +72,30 @@ impl Client {
     /// The daemon's place, for people.
     pub(crate) fn place(&self) -> String {
         connection::place(&self.target)
+    }
+
+    /// Whether the daemon is asked over a socket of this host.
+    pub(crate) fn is_here(&self) -> bool {
+        matches!(self.target.address, Address::Unix(_))
+    }
+
+    /// Data goes over a socket of the daemon's host, and another daemon may have one of that name
+    /// here: refused, where it is not the same daemon that is asked.
+    pub(crate) async fn check_data_is_here(&self, connection: &Connection) -> Result<(), Failure> {
+        if self.is_here() {
+            return Ok(());
+        }
+        let daemon: Version = self.get("/api/v1/version").await?;
+        let socket = tokio::net::UnixStream::connect(&connection.nbd_socket).await;
+        let peer = socket.and_then(|socket| socket.peer_cred());
+        match peer.ok().and_then(|peer| peer.pid()) {
+            Some(pid) if i64::from(pid) == i64::from(daemon.pid) => Ok(()),
+            _ => Err(Failure::failed(format!(
+                "the daemon at {} is not this host's: data is read and written on its host only",
+                self.place()
+            ))
+            .with_hint("run the command there, over the daemon's unix socket")),
+        }
     }
 
     /// Asks for something.

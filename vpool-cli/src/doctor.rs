@@ -55,8 +55,10 @@ pub(crate) async fn checks(client: &Client) -> (Vec<Check>, Result<Version, Fail
             checks.extend(stores(client).await);
             checks.extend(disk_checks(client).await);
             checks.extend(foundations(client).await);
-            checks.push(host::free_space(&version.data_dir));
-            checks.push(host::open_files(version.pid));
+            if client.is_here() {
+                checks.push(host::free_space(&version.data_dir));
+                checks.push(host::open_files(version.pid));
+            }
             if let Some(address) = &version.api_tcp {
                 checks.push(host::port("api_tcp", address).await);
             }

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use vpool_api::{Code, Problem};
 
+use crate::output::value::visible;
+
 /// What the command exits with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -107,8 +109,10 @@ impl Failure {
 
 /// A line on the standard error, where it is still read; else the exit code is all that can
 /// be said.
-pub(crate) fn say(line: &str) {
-    let _unread = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+pub(crate) fn say(text: &str) {
+    // What images and daemons say may hold what a terminal would obey.
+    let lines: Vec<String> = text.split('\n').map(visible).collect();
+    let _unread = std::io::stderr().write_all(format!("{}\n", lines.join("\n")).as_bytes());
 }
 
 /// What several names came to: each failure is printed as it comes, and this is their sum.

@@ -130,7 +130,13 @@ async fn collect(client: &Client) -> Value {
         client.text("/metrics?disks=true").await.map(Value::String),
     );
     for (name, program, arguments) in COMMANDS {
-        put(name, output_of(program, arguments).await.map(Value::String));
+        let output = match client.is_here() {
+            true => output_of(program, arguments).await.map(Value::String),
+            false => Err(Failure::failed(
+                "the daemon may be another host's: make the bundle there",
+            )),
+        };
+        put(name, output);
     }
     Value::Object(bundle)
 }

@@ -89,11 +89,16 @@ impl SwiftStore {
             }
         }
         let mut failed = outcome.failures(names.len())?;
-        let result = |(key, name): (&Key, &String)| match failed.remove(name.as_str()) {
+        let failures: Vec<_> = names.iter().map(|name| failed.remove(bare(name))).collect();
+        if let Some((name, _)) = failed.into_iter().next() {
+            let what = format!("the store tells of {name:?}, which was not asked for");
+            return Err(Failure::new(ErrorKind::Unavailable, what));
+        }
+        let result = |(key, failure): (&Key, Option<Failure>)| match failure {
             None => Ok(()),
             Some(failure) => Err(self.error("delete", key, failure)),
         };
-        Ok(keys.iter().zip(&names).map(result).collect())
+        Ok(keys.iter().zip(failures).map(result).collect())
     }
 
     async fn send_bulk_delete(
@@ -159,10 +164,15 @@ impl Outcome {
         }
         let errors = self.errors.iter();
         Ok(errors
-            .map(|(name, status)| (name.as_str(), Failure::from_words(status)))
+            .map(|(name, status)| (bare(name), Failure::from_words(status)))
             .filter(|(_, failure)| failure.kind != ErrorKind::NotFound)
             .collect())
     }
+}
+
+/// `CONTAINER/NAME`: Swift puts a `/` before it, Ceph does not.
+fn bare(name: &str) -> &str {
+    name.trim_start_matches('/')
 }
 
 #[cfg(test)]

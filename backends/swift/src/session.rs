@@ -13,8 +13,8 @@ mod clock;
 mod v1;
 mod v3;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -27,6 +27,9 @@ use crate::config::SwiftConfig;
 use crate::credentials::{Credentials, Keyring};
 use crate::failure::Failure;
 use crate::limits::{FORBIDDEN_AGE_MIN, RENEWAL_MARGIN_MAX, RENEWAL_PAUSE, TOKEN_BYTES_MAX};
+
+/// No token is taken to be good for longer.
+const LIFETIME_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The field that carries a token.
 pub(crate) const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
@@ -78,6 +81,8 @@ pub(crate) struct Sessions {
     flight: tokio::sync::Mutex<Flight>,
     /// How many times it was asked.
     asked: AtomicU64,
+    /// The storage URL that the auth service named first.
+    place: OnceLock<String>,
 }
 
 /// How the last flight ended.
@@ -95,6 +100,7 @@ impl Sessions {
             held: Mutex::default(),
             flight: tokio::sync::Mutex::default(),
             asked: AtomicU64::new(0),
+            place: OnceLock::new(),
         }
     }
 
@@ -170,7 +176,9 @@ impl Sessions {
         let credentials = self.keyring.newest().await;
         let granted = self.log_in(&credentials).await;
         let number = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
-        let granted = granted.and_then(|grant| self.check(grant));
+        let granted = granted
+            .and_then(|grant| self.check(grant))
+            .and_then(|grant| self.check_place(grant));
         match granted {
             Ok(grant) => {
                 let session = Arc::new(self.session(grant, begun, number));
@@ -194,14 +202,14 @@ impl Sessions {
             true => Duration::ZERO,
             false => (lifetime / 5).min(RENEWAL_MARGIN_MAX),
         };
+        // Past which no clock could say when it ends.
+        let lifetime = grant.lifetime.map(|lifetime| lifetime.min(LIFETIME_MAX));
         Session {
             token: grant.token,
             storage_url: grant.storage_url,
             begun,
-            due: grant
-                .lifetime
-                .map(|lifetime| begun + lifetime.saturating_sub(margin(lifetime))),
-            over: grant.lifetime.map(|lifetime| begun + lifetime),
+            due: lifetime.map(|lifetime| begun + lifetime.saturating_sub(margin(lifetime))),
+            over: lifetime.map(|lifetime| begun + lifetime),
             number,
         }
     }
@@ -212,6 +220,22 @@ impl Sessions {
             Credentials::V1 { user, key } => v1::log_in(client, config, user, key).await,
             Credentials::V3 { .. } => v3::log_in(client, config, credentials).await,
         }
+    }
+
+    /// A store stays where it is as long as it is used: objects of one pool in two places, as a
+    /// catalog in another order or another project in the credentials would have it, are a pool lost.
+    fn check_place(&self, grant: Grant) -> Result<Grant, Failure> {
+        let place = self.place.get_or_init(|| grant.storage_url.clone());
+        if *place == grant.storage_url {
+            return Ok(grant);
+        }
+        let cause = format!(
+            "the auth service names another place now, {:?}, than {place:?}, where this pool is",
+            vpool_http::cause::printable(&grant.storage_url)
+        );
+        Err(Failure::new(ErrorKind::NoLocation, cause).with_remedy(
+            "undo that; or, where the objects are there now, choose the region or start vpoold anew",
+        ))
     }
 
     /// A storage URL that requests can go to.

@@ -13,6 +13,9 @@ use tokio::sync::Notify;
 
 use crate::shares::guaranteed;
 
+/// Of all the memory every pool has one in so many, whatever others are given by name.
+const LEAST_PART: u64 = 32;
+
 /// The memory of all pools.
 #[derive(Debug)]
 pub struct DirtyMemory {
@@ -92,7 +95,11 @@ impl PoolDirty {
             percent => Some(percent),
         };
         let percents: Vec<Option<u8>> = there.iter().map(percent).collect();
-        let parts = guaranteed(self.memory.bytes_max, &percents);
+        let parts = guaranteed(
+            self.memory.bytes_max,
+            &percents,
+            self.memory.bytes_max / LEAST_PART,
+        );
         let (mut own, mut reserved) = (0, 0);
         for (part, guaranteed) in there.iter().zip(parts) {
             match Arc::ptr_eq(part, &self.part) {

@@ -211,8 +211,9 @@ impl Pool {
         &self.read_ahead_slots
     }
 
-    /// Looks whether another grid has claimed the location since; not more often than every
-    /// [`limits::CLAIM_CHECK`]. A store that does not answer says nothing about it.
+    /// Looks whether this is still the place where the pool was made, and whether another grid has
+    /// claimed it since; not more often than every [`limits::CLAIM_CHECK`]. A store that does not
+    /// answer says nothing about it.
     pub async fn check_claim(&self) -> Result<()> {
         let mut checked = self.claim_checked.lock().await;
         let now = tokio::time::Instant::now();
@@ -220,8 +221,10 @@ impl Pool {
             return Ok(());
         }
         let next = Generation(self.generation.0 + 1);
-        let key = object_key(&Name::Claim { generation: next })?;
-        match self.store.head(&key).await {
+        let claim = |generation| object_key(&Name::Claim { generation });
+        let (own, newer) = (claim(self.generation)?, claim(next)?);
+        let (own, newer) = futures::join!(self.store.head(&own), self.store.head(&newer));
+        match newer {
             Ok(_) => Err(Error::new(
                 ErrorKind::Fenced,
                 format!(
@@ -232,11 +235,29 @@ impl Pool {
             )),
             Err(error) => {
                 if error.kind() == StoreKind::NotFound {
-                    *checked = Some(now);
+                    match own {
+                        Ok(_) => *checked = Some(now),
+                        Err(error) if error.kind() == StoreKind::NotFound => {
+                            return Err(self.without_claim(&error));
+                        }
+                        Err(_) => {}
+                    }
                 }
                 Ok(())
             }
         }
+    }
+
+    /// It may come back, as where a mount is missing: until then nothing is written there.
+    fn without_claim(&self, error: &vpool_object::Error) -> Error {
+        Error::new(
+            ErrorKind::Unavailable,
+            format!(
+                "pool {}: the claim of this router (generation {}) is not there any more: nothing \
+                 is shipped before it is: {error}",
+                self.name, self.generation
+            ),
+        )
     }
 
     /// Puts an object until it is there, however long the store is away (P8). A put whose

@@ -20,17 +20,24 @@ pub struct PoolShare {
 pub type PoolShares = BTreeMap<String, PoolShare>;
 
 /// What is guaranteed of `whole`, in the order of `percents`: so many percent, or an equal part of
-/// half of what is left. The rest is lent to whom asks first. Together never more than `whole`, where
-/// the percents are not over 100.
-pub(crate) fn guaranteed(whole: u64, percents: &[Option<u8>]) -> Vec<u64> {
+/// half of what is left; and `least` in any case, without which a pool stands still: that is taken
+/// from the parts given by percent. The rest is lent to whom asks first. Together never more than
+/// `whole`, where there is `least` for everybody and the percents are not over 100.
+pub(crate) fn guaranteed(whole: u64, percents: &[Option<u8>], least: u64) -> Vec<u64> {
     let of =
         |percent: u8| whole / 100 * u64::from(percent) + whole % 100 * u64::from(percent) / 100;
     let given: u64 = percents.iter().flatten().map(|percent| of(*percent)).sum();
-    let others = percents.iter().filter(|percent| percent.is_none()).count();
-    let equal = whole.saturating_sub(given) / 2 / others.max(1) as u64;
+    let others = percents.iter().filter(|percent| percent.is_none()).count() as u64;
+    let equal = (whole.saturating_sub(given) / 2 / others.max(1)).max(least);
+    // What those without a part by name leave to those with one.
+    let left = whole.saturating_sub(equal.saturating_mul(others));
+    let named = |part: u64| match given > left {
+        true => u64::try_from(u128::from(part) * u128::from(left) / u128::from(given)).unwrap_or(0),
+        false => part,
+    };
     percents
         .iter()
-        .map(|percent| percent.map_or(equal, of))
+        .map(|percent| percent.map_or(equal, |percent| named(of(percent)).max(least)))
         .collect()
 }
 
@@ -56,17 +63,21 @@ mod tests {
 
     #[test]
     fn what_is_guaranteed() {
-        for (whole, percents, expect) in [
-            (1000, &[None, None][..], &[250, 250][..]),
-            (1000, &[Some(60), None], &[600, 200]),
-            (1000, &[Some(60), Some(40)], &[600, 400]),
-            (1000, &[Some(100), None, None], &[1000, 0, 0]),
-            (7, &[Some(50), None], &[3, 2]),
-            (0, &[Some(50), None], &[0, 0]),
+        for (whole, percents, least, expect) in [
+            (1000, &[None, None][..], 0, &[250, 250][..]),
+            (1000, &[Some(60), None], 0, &[600, 200]),
+            (1000, &[Some(60), Some(40)], 0, &[600, 400]),
+            (1000, &[Some(100), None, None], 0, &[1000, 0, 0]),
+            (1000, &[Some(100), None, None], 30, &[940, 30, 30]),
+            (1000, &[Some(60), Some(40), None], 100, &[540, 360, 100]),
+            (16, &[Some(80), None, None], 3, &[10, 3, 3]),
+            (7, &[Some(50), None], 0, &[3, 2]),
+            (0, &[Some(50), None], 0, &[0, 0]),
         ] {
-            assert_eq!(guaranteed(whole, percents), expect, "{whole} {percents:?}");
+            let found = guaranteed(whole, percents, least);
+            assert_eq!(found, expect, "{whole} {percents:?} {least}");
         }
-        let most = guaranteed(u64::MAX, &[Some(99), Some(1), None]);
+        let most = guaranteed(u64::MAX, &[Some(99), Some(1), None], 1 << 20);
         assert!(most.iter().map(|part| u128::from(*part)).sum::<u128>() <= u128::from(u64::MAX));
     }
 

@@ -116,6 +116,16 @@ impl Daemon {
                     tracing::info!(pool = %entry.name, "the pool is open now");
                 }
             }
+            // It was adopted meanwhile, and is open.
+            Err(_)
+                if self
+                    .router
+                    .pools()
+                    .iter()
+                    .any(|open| open.entry.id == entry.id) =>
+            {
+                closed.remove(&entry.id);
+            }
             Err((problem, passing)) => {
                 let before = closed.get(&entry.id).map(|pool| &pool.problem);
                 if before != Some(problem) {
@@ -226,13 +236,15 @@ impl Daemon {
             .map_err(|e| of_store(&e))?;
         let adopted = self
             .router
-            .adopt_pool(name, location, store.decorated(), take_over)
-            .await
-            .map_err(|error| of_engine(&error))?;
+            .adopt_pool(name, location.clone(), store.decorated(), take_over)
+            .await;
+        // It may be open although not all of its disks are, and may have been a pool that was not.
         let pools = self.router.pools();
-        if let Some(pool) = pools.iter().find(|pool| pool.entry.name == adopted.pool) {
+        if let Some(pool) = pools.iter().find(|pool| pool.entry.location == location) {
             self.stores.lock().insert(pool.entry.id, store);
+            self.closed.lock().remove(&pool.entry.id);
         }
+        let adopted = adopted.map_err(|error| of_engine(&error))?;
         Ok(api::Adopted {
             pool: adopted.pool,
             disks: adopted.disks,

@@ -95,7 +95,6 @@ fn a_reader_that_has_enough_is_no_failure() -> anyhow::Result<()> {
         &["pool", "show", "default", "-o", "json"],
         &["completion", "bash"],
         &["events"],
-        &["disk", "export", "demo", "-"],
     ] {
         let mut child = place
             .world

@@ -30,6 +30,7 @@ pub(crate) async fn export(
     interruptible(async {
         let disk: Disk = client.get(&path(&export.disk, "")).await?;
         let connection: Connection = client.get(&path(&export.disk, "/connection")).await?;
+        client.check_data_is_here(&connection).await?;
         if disk.attached > 0 {
             note(&format!(
                 "the disk has {} client(s): what they write meanwhile is in the image or is not",

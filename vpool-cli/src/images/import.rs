@@ -279,6 +279,7 @@ async fn fill(
     draft: &Draft,
 ) -> Result<Image, Failure> {
     let connection = draft.connection().await?;
+    client.check_data_is_here(&connection).await?;
     let place = Place::disk(&connection);
     let disk = nbd::Disk::new(&connection);
     let (mut size, mut came, mut cut) = (size, None, false);

@@ -10,7 +10,11 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::file::Journal;
+use crate::limits;
 use crate::shares::guaranteed;
+
+/// Below these a pool stands still: one to write in, one to follow, and those for control records.
+const LEAST_EXTENTS: u64 = 2 + limits::CONTROL_EXTENTS as u64;
 
 /// Shares that differ by no more count as even.
 const EVEN_EXTENTS: u32 = 4;
@@ -102,7 +106,7 @@ impl JournalShares {
         let there = pools.iter_mut().filter(|share| !share.gone);
         let mut there: Vec<&mut Share> = there.collect();
         let percents: Vec<Option<u8>> = there.iter().map(|share| share.percent).collect();
-        let parts = guaranteed(u64::from(self.extents_max), &percents);
+        let parts = guaranteed(u64::from(self.extents_max), &percents, LEAST_EXTENTS);
         for (share, part) in there.iter_mut().zip(parts) {
             share.guaranteed = u32::try_from(part).unwrap_or(u32::MAX).max(1);
         }

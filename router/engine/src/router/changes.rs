@@ -74,6 +74,17 @@ impl Router {
         let (open, slot) = (&turn.open, &turn.slot);
         self.names_are_told(open).await?;
         let opened = slot.opened.lock().await;
+        // Not left to the metadata, which may not come to an answer: a name means one disk here.
+        let taken = |other: &Arc<Slot>| !Arc::ptr_eq(other, slot) && other.entry.lock().name == to;
+        if open.disks.read().values().any(taken) {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "pool {} has a disk {to:?} already: choose another name",
+                    open.entry.name
+                ),
+            ));
+        }
         if slot.entry.lock().name != to {
             // Clients that connect again ask for the old name.
             slot.refuse_attached("rename")?;
@@ -236,7 +247,18 @@ impl Router {
     pub(super) async fn end_doubt(&self, slot: &Slot) -> Result<()> {
         if slot.in_doubt.load(Ordering::Acquire) {
             let entry = slot.entry.lock().clone();
-            self.parts.metadata.update_disk(entry).await?;
+            let (pool, disk) = (entry.pool, entry.id);
+            let noted = self.parts.metadata.update_disk(entry).await;
+            if let Err(vpool_metadata::Error::Conflict(why)) = noted {
+                // It never was, nor will be: what holds is what the metadata has.
+                let disks = self.parts.metadata.disks(pool).await?;
+                if let Some(noted) = disks.into_iter().find(|noted| noted.id == disk) {
+                    *slot.entry.lock() = noted;
+                    slot.in_doubt.store(false, Ordering::Release);
+                }
+                return Err(Error::new(ErrorKind::Conflict, why));
+            }
+            noted?;
             slot.in_doubt.store(false, Ordering::Release);
         }
         Ok(())

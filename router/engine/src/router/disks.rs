@@ -165,7 +165,12 @@ impl Router {
         loop {
             match self.opened(pool, slot, false).await {
                 Ok(_) => return,
-                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                // Deleted, or only refused to all while its pool may be forgotten.
+                Err(_) if slot.entry.lock().deleting || self.check_open(pool).is_err() => return,
+                Err(error)
+                    if error.kind() == ErrorKind::Unavailable
+                        || slot.deleted.load(Ordering::Acquire) =>
+                {
                     tracing::warn!(%error, "a disk with data in the journal cannot be opened yet");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(30));
@@ -203,12 +208,7 @@ impl Router {
             }
             noted?;
         }
-        slot.deleted.store(true, Ordering::Release);
-        if let Some(disk) = opened.take() {
-            disk.abandon();
-            disk.give_back_journal();
-        }
-        *slot.seen.lock() = None;
+        slot.close_deleted(&mut opened);
         self.finish_delete(open, slot).await
     }
 
@@ -280,6 +280,18 @@ fn status(open: &OpenPool, slot: &Slot) -> DiskStatus {
         error: failed
             .or_else(|| slot.error.lock().clone())
             .map(|error| error.to_string()),
+    }
+}
+
+impl Slot {
+    /// Nobody writes to it any more, and nothing of it is kept.
+    pub(super) fn close_deleted(&self, opened: &mut Option<Arc<VDisk>>) {
+        self.deleted.store(true, Ordering::Release);
+        if let Some(disk) = opened.take() {
+            disk.abandon();
+            disk.give_back_journal();
+        }
+        *self.seen.lock() = None;
     }
 }
 

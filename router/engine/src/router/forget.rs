@@ -11,11 +11,19 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use vpool_format::PoolId;
-use vpool_metadata::PoolEntry;
+use vpool_metadata::{Error as MetadataError, PoolEntry};
 
 use super::{OpenPool, Router, Slot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal;
+
+/// Lets clients in again.
+fn take_back(slots: &[Arc<Slot>]) {
+    for slot in slots {
+        let deleting = slot.entry.lock().deleting;
+        slot.deleted.store(deleting, Ordering::Release);
+    }
+}
 
 impl Router {
     /// Forgets a pool, open or not, with all its disks. Refused while somebody uses one of them, and
@@ -35,13 +43,30 @@ impl Router {
         for slot in &slots {
             slot.deleted.store(true, Ordering::Release);
         }
-        let forgotten = self.forget_unused(entry, &slots, accept_loss).await;
-        if let Err(error) = forgotten {
-            for slot in &slots {
-                let deleting = slot.entry.lock().deleting;
-                slot.deleted.store(deleting, Ordering::Release);
+        let unused = self.check_forgettable(entry, &slots, accept_loss).await;
+        let forgotten = match unused {
+            Ok(()) => self.parts.metadata.forget_pool(entry.id).await,
+            Err(error) => {
+                take_back(&slots);
+                return Err(error);
             }
-            return Err(error);
+        };
+        match forgotten {
+            // It is, by an earlier try.
+            Ok(()) | Err(MetadataError::NotFound(_)) => {}
+            Err(error @ MetadataError::Conflict(_)) => {
+                take_back(&slots);
+                return Err(error.into());
+            }
+            // It may be forgotten yet, with all that anybody would write from here on: so nobody
+            // comes in until it is known.
+            Err(error) => {
+                return Err(Error::from(error).during(format_args!(
+                    "pool {}: whether it is forgotten is not known, and nobody may use its disks \
+                     until it is: repeat this, or restart vpoold",
+                    entry.name
+                )));
+            }
         }
         if let Some(open) = open {
             self.abandon(&open, &slots).await;
@@ -50,7 +75,7 @@ impl Router {
         Ok(())
     }
 
-    async fn forget_unused(
+    async fn check_forgettable(
         &self,
         entry: &PoolEntry,
         slots: &[Arc<Slot>],
@@ -71,7 +96,6 @@ impl Router {
                 ),
             ));
         }
-        self.parts.metadata.forget_pool(entry.id).await?;
         Ok(())
     }
 

@@ -113,6 +113,20 @@ impl Router {
         // Not before: a store that does not answer keeps nobody else waiting.
         let _turn = self.turn().await?;
         self.check_pool_name_free(&entry.name)?;
+        // It may have been adopted, opened or forgotten meanwhile: two openings are two writers.
+        let noted = self.parts.metadata.pools().await?;
+        let noted = noted.iter().find(|noted| noted.id == entry.id);
+        if noted.is_none_or(|noted| noted.generation != entry.generation)
+            || self.pools.read().contains_key(&entry.id)
+        {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "pool {} was opened, adopted or forgotten meanwhile",
+                    entry.name
+                ),
+            ));
+        }
         self.assemble_pool(entry, store, secrets, answers).await
     }
 

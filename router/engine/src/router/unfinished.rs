@@ -95,7 +95,8 @@ impl Router {
                 Ok(()) if open.unfinished.end_if_empty() => return,
                 Ok(()) => continue,
                 Err(_) if self.check_open(open).is_err() => return open.unfinished.end(),
-                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                // A place that is not there, or is full, may be otherwise later.
+                Err(error) if !matches!(error.kind(), ErrorKind::Fenced | ErrorKind::Conflict) => {
                     tracing::warn!(pool = %open.entry.name, %error,
                         "changes of disks are not in the bucket yet; it is tried again");
                 }
@@ -138,20 +139,18 @@ impl Router {
                     failed.get_or_insert(error);
                 }
             }
-            if failed.is_some() {
-                break;
-            }
         }
         failed.map_or(Ok(()), Err)
     }
 
     async fn finish(self: &Arc<Self>, open: &Arc<OpenPool>, slot: &Arc<Slot>) -> Result<()> {
         // One descriptor of a disk at a time.
-        let _opened = slot.opened.lock().await;
+        let mut opened = slot.opened.lock().await;
         let deleting = slot.entry.lock().deleting;
-        match deleting {
-            true => self.finish_delete(open, slot).await,
-            false => self.describe_change(open, slot).await.map(|_| ()),
+        if deleting {
+            slot.close_deleted(&mut opened);
+            return self.finish_delete(open, slot).await;
         }
+        self.describe_change(open, slot).await.map(|_| ())
     }
 }

@@ -181,3 +181,38 @@ fn what_a_deletion_left_is_swept_at_the_start_and_nothing_else() {
         assert_eq!(adopted(&life).await[0], 1);
     });
 }
+
+/// A forgetting that failed may come true with the next command of anybody: nobody writes what it
+/// would take along.
+#[test]
+fn a_pool_that_may_be_forgotten_is_used_by_nobody() {
+    let _figures = Figures::one("forget_a_pool_that_may_be_forgotten_is_used_by_nobody");
+    let mut rig = Rig::new(1);
+    rig.live(|life| async move { pool_with_disk(&life).await });
+    rig.host.kill();
+    let world = rig.host.store_world("meta").expect("it was opened");
+    rig.live(|life| async move {
+        let entry = life.router.pool_entry(None).expect("the pool");
+        world.fail_writes(Some(std::io::ErrorKind::StorageFull));
+        let error = life.router.forget_pool(&entry, true).await;
+        let words = ["default", "not known", "repeat"];
+        check_error(
+            &error.expect_err("no space"),
+            ErrorKind::Unavailable,
+            &words,
+        );
+        world.fail_writes(None);
+        life.router
+            .device("a")
+            .await
+            .expect_err("what it wrote would be lost");
+        let again = life.router.forget_pool(&entry, true).await;
+        again.expect("now it is known");
+        assert!(life.router.pools().is_empty());
+    });
+    rig.live(|life| async move {
+        assert!(life.opened.is_empty());
+        let bytes = adopted(&life).await;
+        assert!(bytes[..512].iter().all(|byte| *byte == 1));
+    });
+}

@@ -1,14 +1,16 @@
 //! Ways to a pool: those that lead to its own objects, and all others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use vpool_block::BlockDevice;
 use vpool_engine::error::ErrorKind;
 use vpool_metadata::Location;
 use vpool_object::ObjectStore;
 use vpool_object::memory::MemoryStore;
 
 use crate::figures::Figures;
-use crate::rig::{PLACE, Rig, check_error, place};
+use crate::rig::{PLACE, Rig, check_error, place, within};
 
 fn s3(prefix: &str, credentials_file: &str) -> Location {
     Location::S3 {
@@ -101,5 +103,54 @@ fn another_way_is_kept_over_restarts() {
     rig.live(|life| async move {
         let shown = life.router.pool_entry(Some("cloud")).expect("it is open");
         assert_eq!(shown.location, s3("a", "/new"));
+    });
+}
+
+/// One journal, one writer: also where two ask for it under different names.
+#[test]
+fn a_pool_is_opened_once() {
+    let _figures = Figures::one("places_a_pool_is_opened_once");
+    let mut rig = Rig::new(1);
+    rig.live(|life| async move {
+        life.create_pool().await;
+        let mut entry = life.router.pool_entry(None).expect("the pool");
+        entry.name = "adopted-meanwhile".to_owned();
+        let store = life.site().store.clone();
+        let error = life.router.open_pool(entry, store).await;
+        check_error(
+            &error.expect_err("it is open"),
+            ErrorKind::Conflict,
+            &["meanwhile"],
+        );
+        assert_eq!(life.router.pools().len(), 1);
+    });
+}
+
+/// Where the pool's own claim is not, its objects are not either, and nothing is added to what is.
+#[test]
+fn nothing_is_shipped_to_where_the_claim_is_not() {
+    let _figures = Figures::one("places_nothing_is_shipped_to_where_the_claim_is_not");
+    let mut rig = Rig::new(1);
+    let memory = rig.store().clone();
+    rig.live(|life| async move {
+        life.create_pool().await;
+        let made = life.router.create_disk(None, "a", 4096, false).await;
+        made.expect("a disk");
+        let device = life.router.device("a").await.expect("attach");
+        device.write(0, &[1; 4096]).await.expect("write");
+        let found = memory.list("claim/", None, 10).await.expect("the claim");
+        let key = found.objects[0].key.clone();
+        let claim = memory.get(&key).await.expect("the claim");
+        memory.delete(&key).await.expect("it goes");
+        // A look that is older says nothing any more.
+        tokio::time::sleep(vpool_engine::limits::CLAIM_CHECK).await;
+        let objects = memory.list("disk/", None, 100).await.expect("a list");
+        let mut sync = Box::pin(life.router.sync_disk("a"));
+        let waits = within(Duration::from_secs(60), &mut sync).await;
+        assert!(waits.is_none(), "{waits:?}");
+        let then = memory.list("disk/", None, 100).await.expect("a list");
+        assert_eq!(objects.objects.len(), then.objects.len());
+        memory.put(&key, claim.into()).await.expect("it is back");
+        sync.await.expect("all is shipped");
     });
 }

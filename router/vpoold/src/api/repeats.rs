@@ -252,7 +252,11 @@ async fn answer(
     hash.update(head.method.as_str().as_bytes()).update(b" ");
     hash.update(head.uri.to_string().as_bytes()).update(b"\n");
     let asked: [u8; 32] = *hash.update(&body).finalize().as_bytes();
-    let once = head.method == Method::DELETE || head.uri.path().ends_with("/rename");
+    let path = head.uri.path();
+    let once = head.method == Method::DELETE
+        || ["/rename", "/resize", "/repair"]
+            .iter()
+            .any(|end| path.ends_with(end));
     let (begun, forgotten) = repeats.begin(&key, asked)?;
     let (mut answer, repeated) = match begun {
         Begun::Seen(answer) => (answer, true),

@@ -9,6 +9,7 @@
 //!
 //! Each listener has places of its own: whoever fills those of one leaves the other as it is.
 
+mod stalled;
 mod tcp;
 mod unix;
 
@@ -28,6 +29,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 use vpool_tls::Tls;
+
+use stalled::Stalled;
 
 pub(crate) use tcp::bind;
 pub(crate) use unix::Socket;
@@ -219,7 +222,10 @@ async fn serve(stream: Box<dyn Admitted>, routes: Router, watcher: Watcher) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+        .serve_connection(
+            TokioIo::new(Stalled::new(stream)),
+            TowerToHyperService::new(routes),
+        );
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a connection to the API failed");
     }

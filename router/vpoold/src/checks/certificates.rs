@@ -31,6 +31,10 @@ pub(super) fn checks(settings: &Settings, pools: &[Pool]) -> Vec<Check> {
         files.insert(("nbd_certificate", tls.certificate.clone()));
         files.insert(("nbd_client_ca", tls.client_ca.clone()));
     }
+    if let Some(tls) = &settings.api_tls {
+        files.insert(("api_certificate", tls.certificate.clone()));
+        files.insert(("api_client_ca", tls.client_ca.clone()));
+    }
     files.extend(pools.iter().filter_map(|pool| match &pool.location {
         Location::S3 { ca_file, .. } | Location::Swift { ca_file, .. } => {
             ca_file.as_ref().map(|file| ("pool_ca", file.into()))

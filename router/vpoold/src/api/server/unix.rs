@@ -5,7 +5,7 @@
 use std::fs::{self, Permissions};
 use std::future::Future;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -90,6 +90,8 @@ fn bind(path: &Path) -> anyhow::Result<UnixListener> {
     }
     let listener = UnixListener::bind(&draft)?;
     if let Some(group) = group(&fs::read_to_string(GROUPS).unwrap_or_default())
+        // A service that runs as it has it already, and may not ask for it.
+        && fs::metadata(&draft)?.gid() != group
         && let Err(error) = chown(&draft, None, Some(group))
     {
         tracing::warn!(%error, "the API's socket is not for the group {GROUP}: vpoold is not in it");
