@@ -203,7 +203,12 @@ mod tests {
         );
         let failed = some.failures(4).unwrap();
         assert_eq!(failed.len(), 1, "what is absent is deleted");
-        assert_eq!(failed["/c/p/a"].kind, ErrorKind::Unavailable);
+        assert_eq!(failed["c/p/a"].kind, ErrorKind::Unavailable);
+
+        // As Ceph has it.
+        let some = outcome("400 Bad Request", 1, 0, r#"[["c/p/a", "409 Conflict"]]"#);
+        let failed = some.failures(2).unwrap();
+        assert_eq!(failed["c/p/a"].kind, ErrorKind::Unavailable);
     }
 
     #[test]

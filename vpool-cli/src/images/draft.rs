@@ -38,6 +38,8 @@ pub(super) struct Draft {
     client: Client,
     path: DiskPath,
     final_name: String,
+    /// Its own, whatever its name.
+    id: String,
 }
 
 impl Draft {
@@ -53,7 +55,19 @@ impl Draft {
             name,
             ..request.clone()
         };
-        let disk: Disk = client.make(Method::POST, DISKS, &request).await?;
+        let made = client.make::<Disk>(Method::POST, DISKS, &request).await;
+        let disk = match made {
+            // Nobody else makes one of this name: the daemon was killed between both.
+            Err(failure) if failure.exit() == Exit::Conflict => {
+                let own = DiskPath {
+                    pool: request.pool.clone(),
+                    name: request.name.clone(),
+                };
+                let found = client.get::<Disk>(&path(&own, "")).await;
+                found.map_err(|_| failure)?
+            }
+            made => made?,
+        };
         Ok(Draft {
             client: client.patient(),
             path: DiskPath {
@@ -61,6 +75,7 @@ impl Draft {
                 name: disk.name,
             },
             final_name,
+            id: disk.id,
         })
     }
 
@@ -93,11 +108,24 @@ impl Draft {
         let request = RenameDisk {
             name: self.final_name.clone(),
         };
-        once_unused(|| async {
+        let renamed = once_unused(|| async {
             let path = path(&self.path, "/rename");
             self.client.make(Method::POST, &path, &request).await
-        })
-        .await
+        });
+        match renamed.await {
+            // The daemon was killed when it had done it, and had not said so.
+            Err(failure) if failure.exit() == Exit::NotFound => {
+                let renamed = DiskPath {
+                    pool: self.path.pool.clone(),
+                    name: self.final_name.clone(),
+                };
+                match self.client.get::<Disk>(&path(&renamed, "")).await {
+                    Ok(disk) if disk.id == self.id => Ok(disk),
+                    _ => Err(failure),
+                }
+            }
+            renamed => renamed,
+        }
     }
 
     /// Takes it away; where that is not possible a person is told.

@@ -105,6 +105,31 @@ async fn a_token_is_renewed_before_its_end() {
     assert_eq!(stub.count("get"), 2);
 }
 
+/// A catalog in another order, or another account in the credentials: the pool is not there.
+#[tokio::test]
+async fn a_store_stays_in_its_place() {
+    let number = AtomicUsize::new(0);
+    let stub = Stub::start(move |_| match number.fetch_add(1, Ordering::Relaxed) {
+        1 => grant(1, "100").replace("AUTH_x", "AUTH_y"),
+        number => grant(number, "100"),
+    })
+    .await;
+    let sessions = sessions(&stub);
+    let first = sessions.current().await.unwrap();
+    let failure = sessions.another(&first).await.unwrap_err();
+    assert_eq!(failure.kind, ErrorKind::NoLocation);
+    let text = failure.to_string();
+    assert!(text.contains("AUTH_x") && text.contains("AUTH_y"), "{text}");
+    assert_eq!(token(&sessions.another(&first).await.unwrap()), "t2");
+}
+
+#[tokio::test]
+async fn a_token_without_an_end_is_asked_for_again_all_the_same() {
+    let stub = numbered("18446744073709551615").await;
+    let session = sessions(&stub).current().await.unwrap();
+    assert!(session.over.is_some());
+}
+
 #[tokio::test]
 async fn an_early_renewal_that_fails_leaves_the_old_token_until_its_end() {
     let number = AtomicUsize::new(0);
