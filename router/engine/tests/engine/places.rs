@@ -150,7 +150,7 @@ fn nothing_is_shipped_to_where_the_claim_is_not() {
         assert!(waits.is_none(), "{waits:?}");
         let then = memory.list("disk/", None, 100).await.expect("a list");
         assert_eq!(objects.objects.len(), then.objects.len());
-        memory.put(&key, claim.into()).await.expect("it is back");
+        memory.put(&key, claim).await.expect("it is back");
         sync.await.expect("all is shipped");
     });
 }
