@@ -20,24 +20,29 @@ pub struct PoolShare {
 pub type PoolShares = BTreeMap<String, PoolShare>;
 
 /// What is guaranteed of `whole`, in the order of `percents`: so many percent, or an equal part of
-/// half of what is left; and `least` in any case, without which a pool stands still: that is taken
-/// from the parts given by percent. The rest is lent to whom asks first. Together never more than
-/// `whole`, where there is `least` for everybody and the percents are not over 100.
+/// half of what is left; and `least` in any case, without which a pool stands still (an equal part,
+/// where there is not so much for all). The rest is lent to whom asks first. Together never more than
+/// `whole`, where the percents are not over 100: who has more than the least gives way to who has less.
 pub(crate) fn guaranteed(whole: u64, percents: &[Option<u8>], least: u64) -> Vec<u64> {
+    let least = least.min(whole / percents.len().max(1) as u64);
     let of =
         |percent: u8| whole / 100 * u64::from(percent) + whole % 100 * u64::from(percent) / 100;
     let given: u64 = percents.iter().flatten().map(|percent| of(*percent)).sum();
     let others = percents.iter().filter(|percent| percent.is_none()).count() as u64;
-    let equal = (whole.saturating_sub(given) / 2 / others.max(1)).max(least);
-    // What those without a part by name leave to those with one.
-    let left = whole.saturating_sub(equal.saturating_mul(others));
-    let named = |part: u64| match given > left {
-        true => u64::try_from(u128::from(part) * u128::from(left) / u128::from(given)).unwrap_or(0),
-        false => part,
-    };
-    percents
+    let equal = whole.saturating_sub(given) / 2 / others.max(1);
+    let above: Vec<u64> = percents
         .iter()
-        .map(|percent| percent.map_or(equal, |percent| named(of(percent)).max(least)))
+        .map(|percent| percent.map_or(equal, of).saturating_sub(least))
+        .collect();
+    let (wanted, there): (u64, u64) = (above.iter().sum(), whole - least * percents.len() as u64);
+    let scaled = |above: u64| match wanted > there {
+        true => u64::try_from(u128::from(above) * u128::from(there) / u128::from(wanted))
+            .expect("less than it was"),
+        false => above,
+    };
+    above
+        .into_iter()
+        .map(|above| least + scaled(above))
         .collect()
 }
 
@@ -69,7 +74,9 @@ mod tests {
             (1000, &[Some(60), Some(40)], 0, &[600, 400]),
             (1000, &[Some(100), None, None], 0, &[1000, 0, 0]),
             (1000, &[Some(100), None, None], 30, &[940, 30, 30]),
-            (1000, &[Some(60), Some(40), None], 100, &[540, 360, 100]),
+            (100, &[Some(98), Some(1), Some(1)], 3, &[94, 3, 3]),
+            (8, &[None, None, None, None], 3, &[2, 2, 2, 2]),
+            (1000, &[Some(60), Some(40), None], 100, &[537, 362, 100]),
             (16, &[Some(80), None, None], 3, &[10, 3, 3]),
             (7, &[Some(50), None], 0, &[3, 2]),
             (0, &[Some(50), None], 0, &[0, 0]),

@@ -292,6 +292,7 @@ impl Router {
     pub(super) async fn tell_bucket(&self, open: &OpenPool, slot: &Slot) -> Result<DiskEntry> {
         let mut entry = slot.entry.lock().clone();
         if entry.described {
+            open.unfinished.done(entry.id);
             return Ok(entry);
         }
         self.end_doubt(slot).await?;

@@ -175,8 +175,6 @@ impl Router {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(30));
                 }
-                // Deleted meanwhile, or forgotten with its pool.
-                Err(_) if slot.deleted.load(Ordering::Acquire) => return,
                 Err(error) => {
                     tracing::error!(%error, "a disk with data in the journal cannot be opened");
                     return;

@@ -115,10 +115,14 @@ impl Router {
         self.check_pool_name_free(&entry.name)?;
         // It may have been adopted, opened or forgotten meanwhile: two openings are two writers.
         let noted = self.parts.metadata.pools().await?;
-        let noted = noted.iter().find(|noted| noted.id == entry.id);
-        if noted.is_none_or(|noted| noted.generation != entry.generation)
-            || self.pools.read().contains_key(&entry.id)
-        {
+        let noted = noted.into_iter().find(|noted| noted.id == entry.id);
+        let same = noted.filter(|noted| noted.generation == entry.generation);
+        let here = self.pools.read().contains_key(&entry.id);
+        if let (Some(noted), false) = (same, here) {
+            // A command ends what is in doubt: a forgetting that failed must not come true under
+            // clients that write.
+            self.parts.metadata.update_pool(noted).await?;
+        } else {
             return Err(Error::new(
                 ErrorKind::Conflict,
                 format!(
