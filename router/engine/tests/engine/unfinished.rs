@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use vpool_block::BlockDevice;
 use vpool_engine::error::ErrorKind;
+use vpool_engine::router::DiskChange;
 use vpool_object::ErrorKind as StoreKind;
 use vpool_object::faults::Outage;
 
@@ -215,4 +216,35 @@ fn the_newest_of_many_changes_is_adopted() {
         let entry = life.router.disk(&adopted.disks[0]).expect("there").entry;
         assert_eq!(entry.descriptor, names + 1);
     });
+}
+
+/// A change in doubt that turns out never to have been: the disk is as the metadata has it, and
+/// goes on being changed.
+#[test]
+fn a_change_that_never_was_is_taken_back() {
+    let _figures = Figures::one("changes_that_never_were");
+    let mut rig = Rig::new(1);
+    rig.live(|life| async move { life_with_disk(&life, 4096).await });
+    rig.host.kill();
+    let world = rig.host.store_world("meta").expect("it was opened");
+    rig.live(|life| async move {
+        let router = &life.router;
+        world.fail_writes(Some(std::io::ErrorKind::StorageFull));
+        // Whether there is a disk of this name is not known from here on.
+        let made = router.create_disk(None, "b", 4096, false).await;
+        made.expect_err("no space");
+        let renamed = router.rename_disk("a", "b").await;
+        renamed.expect_err("no space");
+        world.fail_writes(None);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(router.disk("a").expect("it is taken back").entry.name, "a");
+        let change = DiskChange {
+            description: Some("goes on".to_owned()),
+            read_only: None,
+        };
+        let set = router.set_disk("a", &change).await;
+        assert_eq!(set.expect("it is up").descriptor, 2);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    });
+    assert_eq!(rig.store().reused_names(), [], "P3");
 }
